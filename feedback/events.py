@@ -1,0 +1,35 @@
+"""Writing down what happened, in the transaction that made it happen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .models import Event, User
+
+
+def record(
+    verb: str,
+    thing: Any,
+    *,
+    actor: User | None = None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> Event:
+    """One Event about `thing`, named by its public id."""
+    return Event.objects.create(
+        actor=actor,
+        verb=verb,
+        object_type=thing._meta.model_name,
+        object_id=public_id(thing),
+        before=before,
+        after=after,
+    )
+
+
+def public_id(thing: Any) -> str:
+    """What the outside calls this row: slug, key, alias or uuid; an integer key only where there is no other."""
+    for name in ("slug", "key", "alias", "username"):
+        value = getattr(thing, name, None)
+        if value:
+            return str(value)
+    return str(thing.pk)

@@ -1,0 +1,211 @@
+"""Taking judgments: once each, never changed, never lost."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from . import clean_text, events
+from .assigning import membership, mine
+from .errors import AlreadyJudged, BadInput, Conflict, IdempotencyConflict, LeaseLost, NotFound, StaleTransition
+from .kinds import SLOTS, kind_of
+from .lifecycle import advance
+from .models import Assignment, Judgment, User
+
+UNDO_LAST = 10
+FLAGS = ("harmful", "personal_data", "false", "refuses_wrongly", "wrong_language", "broken")
+
+
+@dataclass
+class Taken:
+    judgment: Judgment
+    created: bool
+
+
+def judge(
+    *,
+    assignment_id: uuid.UUID | str,
+    annotator: User,
+    body: dict[str, Any],
+    idempotency_key: str | None = None,
+    evidence: dict[str, Any] | None = None,
+) -> Taken:
+    """Store what the annotator said. The same key and body give the same judgment again.
+
+    Raises AlreadyJudged (with its id), LeaseLost, IdempotencyConflict or BadInput; then nothing is stored.
+    """
+    digest = hashlib.sha256(clean_text.canonical_json([str(assignment_id), body])).hexdigest()
+    if (earlier := _earlier(annotator, idempotency_key, digest)) is not None:
+        return Taken(earlier, created=False)
+    assignment = mine(assignment_id=assignment_id, annotator=annotator)
+    fields = _parse(assignment, body)
+    try:
+        with transaction.atomic():
+            _occupy(assignment)
+            judgment = _store(assignment, annotator, fields, idempotency_key, digest, evidence or {})
+    except (StaleTransition, IntegrityError):
+        return _lost_race(assignment, annotator, idempotency_key, digest)
+    return Taken(judgment, created=True)
+
+
+def _earlier(annotator: User, key: str | None, digest: str) -> Judgment | None:
+    if not key:
+        return None
+    if len(key) > 100:
+        raise BadInput("Idempotency-Key: 100 characters at most.", where="Idempotency-Key")
+    found = Judgment.objects.filter(author=annotator, idempotency_key=key).first()
+    if found is not None and found.body_hash != digest:
+        raise IdempotencyConflict("This idempotency key was used with another body.", judgment=str(found.pk))
+    return found
+
+
+def _occupy(assignment: Assignment) -> None:
+    """Make the lease and its seat `judged`. A late answer takes its seat again if it is still free."""
+    if assignment.status == "judged":
+        raise StaleTransition("already judged")
+    if assignment.status == "expired":
+        advance(assignment.seat, "leased")
+        # the place may hold another lease by now; place is only about leases, so this one goes straight through
+        moved = Assignment.objects.filter(pk=assignment.pk, status="expired").update(status="judged")
+        if not moved:
+            raise StaleTransition("moved")
+        assignment.status = "judged"
+    elif assignment.status == "leased":
+        advance(assignment, "judged")
+    else:
+        raise LeaseLost(f"You have {assignment.status} this item.", state=assignment.status)
+    advance(assignment.seat, "judged")
+
+
+def _store(
+    assignment: Assignment,
+    annotator: User,
+    fields: dict[str, Any],
+    key: str | None,
+    digest: str,
+    evidence: dict[str, Any],
+) -> Judgment:
+    judgment = Judgment.objects.create(
+        item=assignment.item,
+        queue=assignment.queue,
+        assignment=assignment,
+        author=annotator,
+        author_kind=membership(assignment.queue, annotator).kind,
+        guidelines_version=assignment.queue.guidelines_version,
+        idempotency_key=key or None,
+        body_hash=digest,
+        evidence={"order": assignment.order, **evidence, **fields.pop("evidence")},
+        **fields,
+    )
+    events.record("judgment.made", judgment, actor=annotator, after={"item": str(assignment.item.key)})
+    return judgment
+
+
+def _lost_race(assignment: Assignment, annotator: User, key: str | None, digest: str) -> Taken:
+    """Say what happened to a submission that came second: stored already, or the seat is gone."""
+    if (earlier := _earlier(annotator, key, digest)) is not None:
+        return Taken(earlier, created=False)
+    standing = Judgment.objects.filter(assignment=assignment, withdrawn_at__isnull=True).first()
+    if standing is not None:
+        raise AlreadyJudged("You have judged this item already.", judgment=str(standing.pk))
+    raise LeaseLost("Your time on this item ran out and somebody else has it now.")
+
+
+def _parse(assignment: Assignment, body: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise BadInput("Expected an object.", where="")
+    try:
+        body = clean_text.clean(body)
+    except clean_text.BadText as bad:
+        raise BadInput(f"{bad.path}: {bad.reason}", where=bad.path) from bad
+    return {
+        "answer": kind_of(assignment.queue.kind).answer(body, assignment.order),
+        "strength": _number(body, "strength", 1, 3),
+        "duration_ms": _number(body, "duration_ms", 0, 2**31 - 1),
+        "rationale": _text(body, "rationale", 10_000),
+        "flags": _flags(body),
+        "evidence": {"slot": body["choice"]} if body.get("choice") in SLOTS else {},
+    }
+
+
+def _number(body: dict[str, Any], name: str, low: int, high: int) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise BadInput(f"{name}: expected a whole number from {low} to {high}.", where=name)
+    return value
+
+
+def _text(body: dict[str, Any], name: str, limit: int) -> str:
+    value = body.get(name) or ""
+    if not isinstance(value, str) or len(value) > limit:
+        raise BadInput(f"{name}: expected text of at most {limit} characters.", where=name)
+    return value
+
+
+def _flags(body: dict[str, Any]) -> list[str]:
+    flags = body.get("flags") or []
+    if not isinstance(flags, list) or any(flag not in FLAGS for flag in flags):
+        raise BadInput(f"flags: expected a list out of {', '.join(FLAGS)}.", where="flags")
+    return sorted(set(flags))
+
+
+def recent(*, annotator: User, limit: int = UNDO_LAST) -> list[Judgment]:
+    """The person's last standing judgments, newest first: those that can be undone."""
+    return list(
+        Judgment.objects.filter(author=annotator, assignment__isnull=False, withdrawn_at__isnull=True)
+        .select_related("item__prompt", "queue")
+        .order_by("-created_at")[:limit]
+    )
+
+
+@transaction.atomic
+def undo(*, judgment_id: uuid.UUID | str, annotator: User) -> Assignment:
+    """Withdraw one of the last ten judgments; the same assignment is leased again in its seat."""
+    judgment = Judgment.objects.filter(pk=judgment_id, author=annotator).select_related("assignment").first()
+    if judgment is None or judgment.assignment is None:
+        raise NotFound("There is no such judgment of yours.")
+    if judgment.withdrawn_at is not None:
+        raise Conflict("This judgment was taken back already.")
+    if judgment.queue.status != "open":
+        raise Conflict(f"This queue is {judgment.queue.status}; its judgments stand.")
+    if judgment not in recent(annotator=annotator):
+        raise Conflict(f"Only the last {UNDO_LAST} judgments can be undone.")
+    withdraw_rows(Judgment.objects.filter(pk=judgment.pk), reason="undone", actor=annotator)
+    return _lease_again(judgment.assignment)
+
+
+def _lease_again(assignment: Assignment) -> Assignment:
+    """Back into the same seat, at place 0; whatever was shown there goes back to the queue."""
+    from datetime import timedelta
+
+    from .assigning import _give_back
+
+    for held in Assignment.objects.filter(
+        queue=assignment.queue, annotator=assignment.annotator, place=0, status="leased"
+    ).select_related("seat"):
+        _give_back(held, "released")
+    now = timezone.now()
+    until = now + timedelta(seconds=assignment.queue.lease_seconds)
+    advance(assignment, "leased", place=0, shown_at=now, expires_at=until)
+    advance(assignment.seat, "leased")
+    if assignment.item.status == "settled":
+        advance(assignment.item, "open", settled_at=None)
+    return assignment
+
+
+def withdraw_rows(judgments: Any, *, reason: str, actor: User | None) -> int:
+    """Take judgments out everywhere: flagged, never deleted; `gathered_at` empty makes preferences recount."""
+    rows = list(judgments.filter(withdrawn_at__isnull=True))
+    for judgment in rows:
+        Judgment.objects.filter(pk=judgment.pk, withdrawn_at__isnull=True).update(
+            withdrawn_at=timezone.now(), withdrawn_reason=reason[:300], gathered_at=None
+        )
+        events.record("judgment.withdrawn", judgment, actor=actor, after={"reason": reason[:300]})
+    return len(rows)

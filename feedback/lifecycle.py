@@ -1,0 +1,100 @@
+"""Every state and every edge, on one screen. A status moves by `advance` alone: a guarded UPDATE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+from .errors import Conflict, StaleTransition
+
+EDGES: dict[str, dict[str, set[str]]] = {
+    "queue": {
+        "draft": {"open"},
+        "open": {"paused", "closed"},
+        "paused": {"open", "closed"},
+        "closed": {"open"},
+    },
+    "item": {
+        "staged": {"open", "settled"},  # being imported: invisible until the last row is in
+        "open": {"settled", "unusable", "closed"},
+        "settled": {"open"},  # an undo, a withdrawal, or a raised overlap
+        "unusable": {"open"},
+        "closed": {"open"},
+    },
+    "seat": {
+        "free": {"leased"},
+        "leased": {"judged", "free"},
+        "judged": {"leased"},  # an undo hands the same seat back
+    },
+    "assignment": {
+        "leased": {"judged", "skipped", "expired", "released"},
+        "expired": {"leased"},  # a late answer whose seat is still free
+        "judged": {"leased"},
+        "skipped": set(),
+        "released": {"leased"},
+    },
+    "rewarddataset": {
+        "queued": {"building"},
+        "building": {"ready", "failed", "queued"},
+        "failed": {"queued"},
+        "ready": set(),
+    },
+    "run": {
+        "queued": {"running", "cancelled"},
+        "running": {"done", "failed", "cancelled", "queued"},
+        "failed": {"queued"},
+        "cancelled": {"queued"},
+        "done": set(),
+    },
+    "decision": {
+        "voting": {"promoted", "refused", "abandoned"},
+        "promoted": set(),
+        "refused": {"promoted"},  # a person's override, with a reason
+        "abandoned": set(),
+    },
+    "importbatch": {"staging": {"done", "failed"}, "failed": {"staging"}, "done": set()},
+    "loop": {"active": {"paused"}, "paused": {"active"}},
+    "round": {
+        "collecting": {"gathering", "failed"},
+        "gathering": {"rewarding", "failed"},
+        "rewarding": {"sampling", "failed"},
+        "sampling": {"ranking", "failed"},
+        "ranking": {"training", "failed"},
+        "training": {"answering", "failed"},
+        "answering": {"voting", "failed"},
+        "voting": {"asking", "failed"},
+        "asking": {"closed", "failed"},
+        "closed": set(),
+        "failed": {"collecting", "gathering", "rewarding", "sampling", "ranking", "training", "answering",
+                   "voting", "asking"},
+    },
+}  # fmt: skip
+
+
+def choices(thing: str) -> list[tuple[str, str]]:
+    return [(state, state) for state in EDGES[thing]]
+
+
+def status_check(thing: str) -> models.CheckConstraint:
+    """The database's own copy of the list of states."""
+    return models.CheckConstraint(
+        condition=models.Q(status__in=list(EDGES[thing])), name=f"{thing}_status_known"
+    )
+
+
+def advance(row: models.Model, to: str, **fields: Any) -> None:
+    """Move `row` along an edge, only if nobody moved it first; other columns may change with it.
+
+    Raises Conflict for an edge that does not exist, StaleTransition when the row has moved on.
+    """
+    thing, old = row._meta.model_name, row.status  # type: ignore[attr-defined]
+    assert thing is not None
+    if to not in EDGES[thing].get(old, set()):
+        raise Conflict(f"A {thing} that is {old} cannot become {to}.", state=old)
+    moved = type(row)._default_manager.filter(pk=row.pk, status=old).update(status=to, **fields)
+    if not moved:
+        raise StaleTransition(f"This {thing} is no longer {old}: somebody else moved it first.", state=old)
+    row.status = to  # type: ignore[attr-defined]
+    for name, value in fields.items():
+        setattr(row, name, value)

@@ -1,0 +1,205 @@
+"""Label queues and what waits in them: items, seats, and the leases on those seats."""
+
+from __future__ import annotations
+
+import uuid
+
+import uuid6
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from ..lifecycle import choices, status_check
+from .content import Prompt, Response
+
+ARMS = ("control", "active", "import", "rule")
+
+
+class Queue(models.Model):
+    """A label queue. `purpose` gate means its votes feed one decision and never train anything."""
+
+    KINDS = ("comparison", "ranking", "rating", "thumbs", "edit")
+    PURPOSES = ("label", "gate")
+
+    slug = models.SlugField(max_length=80, unique=True)
+    title = models.CharField(max_length=200)
+    kind = models.CharField(max_length=12, default="comparison")
+    purpose = models.CharField(max_length=8, default="label")
+    guidelines = models.TextField(blank=True, default="")
+    guidelines_version = models.PositiveIntegerField(default=1)
+    rubric = models.JSONField(null=True, blank=True)
+    overlap = models.PositiveSmallIntegerField(default=1)
+    lease_seconds = models.PositiveIntegerField(default=600)
+    max_skips = models.PositiveSmallIntegerField(default=3)  # an item skipped as often is unusable
+    gold_rate = models.FloatField(default=0)
+    selection = models.CharField(max_length=20, default="random")
+    control_rate = models.FloatField(default=0.25)
+    demo = models.BooleanField(default=False)  # only here do simulated people's votes count
+    status = models.CharField(max_length=10, choices=choices("queue"), default="draft")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            status_check("queue"),
+            models.CheckConstraint(condition=Q(overlap__gte=1, overlap__lte=50), name="queue_overlap_range"),
+            models.CheckConstraint(condition=Q(lease_seconds__gte=5), name="queue_lease_minimum"),
+            models.CheckConstraint(condition=Q(gold_rate__gte=0, gold_rate__lte=1), name="queue_gold_rate_share"),
+            models.CheckConstraint(
+                condition=Q(control_rate__gte=0, control_rate__lte=1), name="queue_control_rate_share"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=("comparison", "ranking", "rating", "thumbs", "edit")), name="queue_kind_known"
+            ),
+            models.CheckConstraint(condition=Q(purpose__in=("label", "gate")), name="queue_purpose_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Membership(models.Model):
+    """Who may work in a queue, and as what. Kinds of members never mix in figures."""
+
+    ROLES = ("annotator", "reviewer", "manager")
+    KINDS = ("human", "simulated", "model")
+
+    queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, default="annotator")
+    kind = models.CharField(max_length=10, default="human")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["queue", "user"], name="membership_once"),
+            models.CheckConstraint(
+                condition=Q(role__in=("annotator", "reviewer", "manager")), name="membership_role_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=("human", "simulated", "model")), name="membership_kind_known"
+            ),
+        ]
+
+
+class ImportBatch(models.Model):
+    """One file on its way in. Its items are `staged` until `done` makes them all visible at once."""
+
+    queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="imports")
+    name = models.CharField(max_length=300)
+    format = models.CharField(max_length=20)
+    status = models.CharField(max_length=10, choices=choices("importbatch"), default="staging")
+    report = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [status_check("importbatch")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Item(models.Model):
+    """A prompt with its responses waiting in a queue. `key` is a content key: queue, prompt, responses."""
+
+    key = models.UUIDField(unique=True, default=uuid.uuid4)
+    queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="items")
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="items")
+    responses = models.ManyToManyField(Response, through="ItemResponse", related_name="items")
+    arm = models.CharField(max_length=8, default="import")
+    priority = models.IntegerField(default=0)
+    position = models.PositiveIntegerField(default=0)  # the drawn order; a gate reads votes in it
+    gold = models.JSONField(null=True, blank=True)
+    batch = models.ForeignKey(
+        ImportBatch, null=True, blank=True, on_delete=models.SET_NULL, related_name="items"
+    )
+    status = models.CharField(max_length=10, choices=choices("item"), default="open")
+    settled_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            status_check("item"),
+            models.CheckConstraint(condition=Q(arm__in=ARMS), name="item_arm_known"),
+        ]
+        indexes = [models.Index(fields=["queue", "status", "position"], name="item_queue_status")]
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+    def ordered_responses(self) -> list[Response]:
+        """The responses by position, the order that judgments refer to (not the order shown)."""
+        return [link.response for link in self.links.select_related("response").order_by("position")]
+
+
+class ItemResponse(models.Model):
+    item = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="links")
+    response = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+")
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["item", "position"], name="itemresponse_position_once"),
+            models.UniqueConstraint(fields=["item", "response"], name="itemresponse_response_once"),
+        ]
+
+
+class Seat(models.Model):
+    """One of the places of an item. Queue, priority and position are copied so that a claim reads one index."""
+
+    item = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="seats")
+    queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="+")
+    number = models.PositiveSmallIntegerField()
+    priority = models.IntegerField(default=0)
+    position = models.PositiveIntegerField(default=0)
+    status = models.CharField(max_length=8, choices=choices("seat"), default="free")
+
+    class Meta:
+        constraints = [
+            status_check("seat"),
+            models.UniqueConstraint(fields=["item", "number"], name="seat_number_once"),
+        ]
+        indexes = [
+            models.Index(
+                "queue", F("priority").desc(), "position", "number", condition=Q(status="free"), name="seat_free"
+            )
+        ]
+
+
+class Assignment(models.Model):
+    """A seat leased to one annotator, with the order in which the responses were shown."""
+
+    id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    seat = models.ForeignKey(Seat, on_delete=models.CASCADE, related_name="assignments")
+    item = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="assignments")
+    queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="assignments")
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="assignments"
+    )
+    order = models.JSONField()  # positions of the responses as shown: [1, 0] puts the second on the left
+    place = models.PositiveSmallIntegerField(default=0)  # 0 shown, 1 fetched ahead
+    status = models.CharField(max_length=10, choices=choices("assignment"), default="leased")
+    leased_at = models.DateTimeField()
+    shown_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField()
+    skip_reason = models.CharField(max_length=300, blank=True, default="")
+
+    class Meta:
+        constraints = [
+            status_check("assignment"),
+            models.UniqueConstraint(
+                fields=["seat"], condition=Q(status__in=("leased", "judged")), name="seat_taken_once"
+            ),
+            models.UniqueConstraint(
+                fields=["annotator", "queue", "place"], condition=Q(status="leased"), name="lease_place_once"
+            ),
+            models.UniqueConstraint(
+                fields=["annotator", "item"],
+                condition=Q(status__in=("leased", "judged")),
+                name="item_once_a_person",
+            ),
+            models.CheckConstraint(condition=Q(place__in=(0, 1)), name="assignment_place_known"),
+        ]
+        indexes = [
+            models.Index(fields=["expires_at"], condition=Q(status="leased"), name="lease_expiry"),
+            models.Index(fields=["annotator", "item"], name="assignment_seen"),
+        ]

@@ -1,0 +1,102 @@
+"""Putting prompts with their responses into a queue, and seats beside them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from . import events
+from .errors import BadInput, Conflict
+from .models import Item, ItemResponse, Prompt, Queue, Response, Seat, User
+
+BATCH = 500
+ITEM_SPACE = uuid.UUID("6f1c1f5e-8f0e-5b8a-9c35-2f4b7c1d9a10")
+
+
+@dataclass
+class Draft:
+    """An item to be: a prompt, its responses by position, and why it is asked."""
+
+    prompt: Prompt
+    responses: Sequence[Response]
+    arm: str = "import"
+    priority: int = 0
+    gold: dict[str, Any] | None = None
+
+
+def item_key(queue: Queue, prompt: Prompt, responses: Sequence[Response]) -> uuid.UUID:
+    return uuid.uuid5(ITEM_SPACE, "|".join([queue.slug, prompt.key, *sorted(r.key for r in responses)]))
+
+
+def add_items(*, queue: Queue, drafts: list[Draft], actor: User | None = None) -> tuple[list[Item], int]:
+    """Items with their seats, in the order given; returns (items, how many are new). The same pair twice is one item.
+
+    Raises BadInput naming the index; nothing is written then.
+    """
+    for i, draft in enumerate(drafts):
+        _check(queue, draft, f"[{i}]")
+    keys = [item_key(queue, d.prompt, d.responses) for d in drafts]
+    created = 0
+    for start in range(0, len(drafts), BATCH):
+        created += _write(queue, drafts[start : start + BATCH], keys[start : start + BATCH], actor)
+    found = {item.key: item for item in Item.objects.filter(key__in=keys)}
+    return [found[key] for key in keys], created
+
+
+def _check(queue: Queue, draft: Draft, where: str) -> None:
+    texts = [r.content.strip() for r in draft.responses]
+    if queue.kind == "comparison" and len(texts) != 2:
+        raise BadInput(f"{where}.responses: a comparison takes two responses, not {len(texts)}.", where=where)
+    if len(set(texts)) != len(texts):
+        raise BadInput(f"{where}.responses: the answers do not differ.", where=where)
+    if any(r.prompt_id != draft.prompt.pk for r in draft.responses):
+        raise BadInput(f"{where}.responses: they answer another prompt.", where=where)
+    if draft.prompt.split == "gate" and queue.purpose != "gate":
+        raise Conflict(f"{where}.prompt: gate prompts are read by decisions only.", where=where)
+    if queue.purpose == "gate" and draft.prompt.split != "gate":
+        raise Conflict(f"{where}.prompt: a decision reads gate prompts only.", where=where)
+    if draft.gold is not None:
+        _check_gold(draft.gold, len(texts), where)
+
+
+def _check_gold(gold: dict[str, Any], count: int, where: str) -> None:
+    choices = [*"ABCDEFGHI"[:count], "tie", "both_bad"]
+    if not isinstance(gold, dict) or gold.get("choice") not in choices:
+        raise BadInput(f"{where}.gold: expected {{'choice': one of {', '.join(choices)}}}.", where=f"{where}.gold")
+
+
+@transaction.atomic
+def _write(queue: Queue, drafts: list[Draft], keys: list[uuid.UUID], actor: User | None) -> int:
+    known = set(Item.objects.filter(key__in=keys).values_list("key", flat=True))
+    last = Item.objects.filter(queue=queue).aggregate(last=Max("position"))["last"] or 0
+    fresh = {k: d for k, d in zip(keys, drafts, strict=True) if k not in known}
+    items = [
+        Item(key=k, queue=queue, prompt=d.prompt, arm=d.arm, priority=d.priority, gold=d.gold, position=last + n)
+        for n, (k, d) in enumerate(fresh.items(), start=1)
+    ]
+    Item.objects.bulk_create(items)
+    links = [
+        ItemResponse(item=item, response=r, position=p)
+        for item, d in zip(items, fresh.values(), strict=True)
+        for p, r in enumerate(d.responses)
+    ]
+    ItemResponse.objects.bulk_create(links)
+    Seat.objects.bulk_create([seat for item in items for seat in seats_for(item, range(1, queue.overlap + 1))])
+    if items:
+        events.record("items.added", queue, actor=actor, after={"items": len(items)})
+    return len(items)
+
+
+def seats_for(item: Item, numbers: range) -> list[Seat]:
+    """Seat rows of an item. Gold items have none: everyone may see them."""
+    if item.gold is not None:
+        return []
+    return [
+        Seat(item=item, queue_id=item.queue_id, number=n, priority=item.priority, position=item.position)
+        for n in numbers
+    ]
