@@ -60,7 +60,7 @@ class Standardiser:
 
 @dataclass(frozen=True)
 class Head:
-    """theta (F,); chol (r, r), lower Cholesky factor of H inside `basis` (F, r), of the whole H without one."""
+    """theta (F,); chol (r, r) = lower Cholesky factor of H inside `basis` (F, r); basis None: of all of H."""
 
     theta: np.ndarray
     chol: np.ndarray
