@@ -16,9 +16,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # --- Plumbline's own -----------------------------------------------------------------------------------
 PLUMBLINE_HOME = read.read_home(os.environ, BASE_DIR / "var")
 PLUMBLINE_ARTIFACTS = Path(os.environ.get("PLUMBLINE_ARTIFACTS") or PLUMBLINE_HOME / "artifacts")
-PLUMBLINE_LAUNCHER = read.read_launcher(
-    os.environ, "PLUMBLINE_LAUNCHER", "{python} -m rlhf.engine {run_dir}"
-)
+PLUMBLINE_LAUNCHER = read.read_launcher(os.environ, "PLUMBLINE_LAUNCHER", "{python} -m rlhf.engine {run_dir}")
 PLUMBLINE_BASES = read.read_bases(os.environ, "PLUMBLINE_BASES")
 PLUMBLINE_DEMO = read.read_bool(os.environ, "PLUMBLINE_DEMO", False)
 PLUMBLINE_HTTPS = read.read_bool(os.environ, "PLUMBLINE_HTTPS", False)
@@ -128,9 +126,7 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = read.read_int(
-    os.environ, "PLUMBLINE_MAX_BODY", 20 * 2**20, 2**16, 2**31
-)
+DATA_UPLOAD_MAX_MEMORY_SIZE = read.read_int(os.environ, "PLUMBLINE_MAX_BODY", 20 * 2**20, 2**16, 2**31)
 FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 
