@@ -1,6 +1,34 @@
+"""The API's addresses, /api/v1/..., its OpenAPI document and pages."""
+
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from api import schema as schema
+from api.views import annotating, base, content, queues
 
 app_name = "api"
-urlpatterns: list[URLPattern | URLResolver] = []
+
+v1: list[URLPattern | URLResolver] = [
+    path("prompts/", content.Prompts.as_view(), name="prompts"),
+    path("responses/", content.Responses.as_view(), name="responses"),
+    path("policies/", content.Policies.as_view(), name="policies"),
+    path("queues/", queues.Queues.as_view(), name="queues"),
+    path("queues/<slug:slug>/", queues.OneQueue.as_view(), name="queue"),
+    path("queues/<slug:slug>/members/", queues.Members.as_view(), name="members"),
+    path("queues/<slug:slug>/items/", queues.Items.as_view(), name="items"),
+    path("queues/<slug:slug>/stats/", queues.Stats.as_view(), name="stats"),
+    path("queues/<slug:slug>/claim/", annotating.Claim.as_view(), name="claim"),
+    path("assignments/<uuid:id>/judgment/", annotating.Judge.as_view(), name="judge"),
+    path("assignments/<uuid:id>/skip/", annotating.Skip.as_view(), name="skip"),
+    path("assignments/<uuid:id>/heartbeat/", annotating.Heartbeat.as_view(), name="heartbeat"),
+    path("judgments/<uuid:id>/undo/", annotating.Undo.as_view(), name="undo"),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("v1/", include(v1)),
+    re_path(r"^v1/.*$", base.NothingHere.as_view(), name="nothing"),
+    path("schema/", SpectacularAPIView.as_view(permission_classes=[]), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema", permission_classes=[]), name="docs"),
+]

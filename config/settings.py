@@ -200,6 +200,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "api.schema.document_errors",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "MessageRole": "feedback.clean_text.ROLES",
+        "MemberRole": "feedback.models.Membership.ROLES",
+        "QueueKind": "feedback.models.Queue.KINDS",
+        "PolicyKind": "feedback.models.Policy.KINDS",
+        "MemberKind": "feedback.models.Membership.KINDS",
+    },
 }
 
 # --- Seeing what happens -------------------------------------------------------------------------------

@@ -1,0 +1,225 @@
+"""The shape of bodies and answers, for checking small bodies and for the OpenAPI document. No logic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers as s
+
+from feedback.models import SPLITS, Membership, Policy, Queue
+
+
+class Shape(s.Serializer[Any]):
+    """Refuses fields it does not know: a misspelt option must not be silently ignored."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            for name in data:
+                if name not in self.fields:
+                    raise s.ValidationError(
+                        {str(name): [f"unknown field; known are {', '.join(self.fields)}."]}
+                    )
+        return super().to_internal_value(data)
+
+
+class Text(s.CharField):
+    """Text as given: not trimmed, and nothing but a string."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"trim_whitespace": False, **options})
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Message(Shape):
+    role = s.ChoiceField(choices=["system", "user", "assistant"])
+    content = Text()
+
+
+# --- content -------------------------------------------------------------------------------------------
+class PromptIn(Shape):
+    messages = Message(many=True)
+    external_id = Text(required=False, max_length=200)
+    group = Text(required=False)
+    split = s.ChoiceField(choices=SPLITS, required=False)
+    metadata = s.DictField(required=False)
+
+
+class ResponseIn(Shape):
+    prompt = Text(help_text="The prompt's id.")
+    policy = Text(help_text="The policy's slug.")
+    content = Text()
+    draw = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
+    finish_reason = Text(required=False, max_length=16)
+    prompt_tokens = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
+    completion_tokens = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
+
+
+class Gold(Shape):
+    choice = s.CharField(help_text="By position in `responses`: A, B, tie or both_bad.")
+
+
+class ItemIn(Shape):
+    prompt = Text(help_text="The prompt's id.")
+    responses = s.ListField(child=Text(), min_length=1, max_length=9)
+    priority = s.IntegerField(min_value=-(2**31), max_value=2**31 - 1, required=False)
+    gold = Gold(required=False)
+
+
+class TakenIn(s.Serializer[Any]):
+    """What came of a bulk call: ids in the order given."""
+
+    created = s.IntegerField()
+    existing = s.IntegerField()
+    ids = s.ListField(child=s.CharField())
+
+
+class PolicyIn(Shape):
+    slug = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80)
+    kind = s.ChoiceField(choices=Policy.KINDS)
+    base = Text(required=False, allow_blank=True, max_length=100)
+    adapter = Text(required=False, allow_blank=True, max_length=64)
+    system_prompt = Text(required=False, allow_blank=True)
+    decoding = s.DictField(required=False)
+
+
+class PolicyOut(s.Serializer[Any]):
+    slug = s.CharField()
+    kind = s.CharField()
+    base = s.CharField()
+    adapter = s.CharField()
+    system_prompt = s.CharField()
+    decoding = s.DictField()
+    parent = s.CharField(allow_null=True)
+    created_at = s.DateTimeField()
+
+
+# --- queues --------------------------------------------------------------------------------------------
+class QueueChange(Shape):
+    title = Text(required=False, max_length=200)
+    kind = s.ChoiceField(choices=Queue.KINDS, required=False)
+    guidelines = Text(required=False, allow_blank=True, max_length=200_000)
+    rubric = s.JSONField(required=False, allow_null=True)
+    overlap = s.IntegerField(min_value=1, max_value=50, required=False)
+    lease_seconds = s.IntegerField(min_value=5, max_value=86_400, required=False)
+    gold_rate = s.FloatField(min_value=0, max_value=1, required=False)
+    selection = s.RegexField(r"^[a-z_]+$", max_length=20, required=False)
+    control_rate = s.FloatField(min_value=0, max_value=1, required=False)
+    status = s.ChoiceField(choices=["draft", "open", "paused", "closed"], required=False)
+
+
+class QueueIn(QueueChange):
+    slug = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80)
+    title = Text(max_length=200)
+
+
+class QueueOut(s.Serializer[Any]):
+    slug = s.CharField()
+    title = s.CharField()
+    kind = s.CharField()
+    purpose = s.CharField()
+    guidelines = s.CharField()
+    guidelines_version = s.IntegerField()
+    rubric = s.JSONField(allow_null=True)
+    overlap = s.IntegerField()
+    lease_seconds = s.IntegerField()
+    gold_rate = s.FloatField()
+    selection = s.CharField()
+    control_rate = s.FloatField()
+    status = s.CharField()
+    created_at = s.DateTimeField()
+
+
+class MemberIn(Shape):
+    username = Text(max_length=150)
+    role = s.ChoiceField(choices=Membership.ROLES, required=False, default="annotator")
+
+
+class MemberOut(s.Serializer[Any]):
+    username = s.CharField()
+    role = s.ChoiceField(choices=Membership.ROLES)
+    kind = s.ChoiceField(choices=Membership.KINDS)
+
+
+class Stats(s.Serializer[Any]):
+    queue = s.CharField()
+    items = s.DictField(child=s.IntegerField())
+    judgments = s.IntegerField()
+    judgments_per_hour = s.FloatField(allow_null=True)
+    agreement = s.JSONField()
+    left_pick_rate = s.JSONField()
+    gold_accuracy = s.JSONField()
+    annotators = s.ListField(child=s.JSONField(), required=False)
+
+
+# --- annotating ----------------------------------------------------------------------------------------
+class ClaimIn(Shape):
+    ahead = s.BooleanField(required=False, default=False)
+
+
+class ShownResponse(s.Serializer[Any]):
+    slot = s.CharField()
+    content = s.CharField()
+
+
+class ShownPrompt(s.Serializer[Any]):
+    messages = Message(many=True)
+
+
+class ShownItem(s.Serializer[Any]):
+    id = s.UUIDField()
+    kind = s.CharField()
+    prompt = ShownPrompt()
+    responses = ShownResponse(many=True)
+
+
+class Lease(s.Serializer[Any]):
+    assignment = s.UUIDField()
+    expires_at = s.DateTimeField()
+    item = ShownItem()
+
+
+class JudgmentIn(s.Serializer[Any]):
+    choice = s.ChoiceField(choices=["A", "B", "tie", "both_bad"])
+    strength = s.IntegerField(min_value=1, max_value=3, required=False)
+    rationale = s.CharField(required=False, allow_blank=True, max_length=10_000)
+    flags = s.ListField(child=s.CharField(), required=False)
+    duration_ms = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
+    ahead = s.BooleanField(required=False)
+
+
+class JudgmentOut(s.Serializer[Any]):
+    judgment = s.UUIDField()
+    next = Lease(allow_null=True)
+
+
+class SkipIn(Shape):
+    reason = Text(required=False, allow_blank=True, max_length=300)
+    ahead = s.BooleanField(required=False)
+
+
+class SkipOut(s.Serializer[Any]):
+    assignment = s.UUIDField()
+    next = Lease(allow_null=True)
+
+
+class HeartbeatOut(s.Serializer[Any]):
+    assignment = s.UUIDField()
+    expires_at = s.DateTimeField()
+
+
+class Empty(Shape):
+    """A call that needs no body."""
+
+
+class ErrorBody(s.Serializer[Any]):
+    code = s.CharField()
+    message = s.CharField()
+    details = s.DictField()
+
+
+class Error(s.Serializer[Any]):
+    error = ErrorBody()

@@ -1,0 +1,138 @@
+"""Making queues, changing them, and letting people in."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count
+
+from . import events
+from .errors import BadInput, Conflict, NotAllowed, NotFound
+from .kinds import kind_of
+from .lifecycle import advance
+from .models import Item, Membership, Queue, Seat, User
+from .pairing import seats_for
+
+BATCH = 500
+FIELDS = (
+    "title", "kind", "guidelines", "rubric", "overlap", "lease_seconds", "gold_rate", "selection",
+    "control_rate", "status",
+)  # fmt: skip
+FIXED = ("kind",)  # answers already given would lose their meaning
+WORDED = ("guidelines", "rubric")  # a change of these is a new version of the guidelines
+
+
+def find(*, slug: str, user: User, manage: bool = False) -> Queue:
+    """The queue, for someone who may see it: its members, engineers (reading), admins.
+
+    Raises NotFound where it is not theirs, NotAllowed where they may see but not `manage` it.
+    """
+    queue = Queue.objects.filter(slug=slug).first()
+    member = Membership.objects.filter(queue=queue, user=user).first() if queue is not None else None
+    if queue is None or not (member or user.is_engineer):
+        raise NotFound(f"There is no queue {slug} among yours.")
+    if manage and not user.is_admin and (member is None or member.role != "manager"):
+        raise NotAllowed("This needs the queue's manager or an admin.")
+    return queue
+
+
+def visible(*, user: User) -> Any:
+    """The queues that this person may see."""
+    return Queue.objects.all() if user.is_engineer else Queue.objects.filter(memberships__user=user)
+
+
+def create(*, slug: str, actor: User | None = None, **fields: Any) -> tuple[Queue, bool]:
+    """The queue of this slug, and whether it is new. The same slug with other fields is a Conflict."""
+    if not re.fullmatch(r"[-a-zA-Z0-9_]{1,80}", slug):
+        raise BadInput("slug: letters, digits, - and _ only, 80 at most.", where="slug")
+    draft = Queue(slug=slug, **fields)
+    _check(draft)
+    kind_of(draft.kind)
+    with transaction.atomic():
+        queue, created = Queue.objects.get_or_create(slug=slug, defaults=_body(draft))
+        if created:
+            events.record("queue.created", queue, actor=actor, after=_body(draft))
+    if not created and _body(queue) != _body(draft):
+        raise Conflict(f"A queue named {slug} exists and differs; change it with PATCH.", slug=slug)
+    return queue, created
+
+
+@transaction.atomic
+def change(*, queue: Queue, actor: User | None = None, **fields: Any) -> Queue:
+    """Change some fields. A raised overlap adds seats to the items there are; a lowered one concerns new items."""
+    before = _body(queue)
+    changed = {name: value for name, value in fields.items() if before[name] != value}
+    for name in FIXED:
+        if name in changed:
+            raise Conflict(f"{name}: the {name} of a queue cannot change.", where=name)
+    status = changed.pop("status", None)
+    for name, value in changed.items():
+        setattr(queue, name, value)
+    if changed:
+        _check(queue)
+        if any(name in changed for name in WORDED):
+            queue.guidelines_version += 1
+        queue.save(update_fields=[*changed, "guidelines_version"])
+    if status is not None:
+        advance(queue, status)
+    if changed.get("overlap", 0) > before["overlap"]:
+        _add_seats(queue)
+    after = {name: value for name, value in _body(queue).items() if value != before[name]}
+    if after:
+        events.record("queue.changed", queue, actor=actor, before={n: before[n] for n in after}, after=after)
+    return queue
+
+
+def _add_seats(queue: Queue) -> None:
+    """Seats up to the queue's overlap for every item that wants answers; those already settled open again."""
+    short = (
+        Item.objects.filter(queue=queue, gold__isnull=True, status__in=("staged", "open", "settled"))
+        .annotate(have=Count("seats"))
+        .filter(have__lt=queue.overlap)
+    )
+    items = list(short)
+    for start in range(0, len(items), BATCH):
+        part = items[start : start + BATCH]
+        seats = [seat for item in part for seat in seats_for(item, range(item.have + 1, queue.overlap + 1))]
+        Seat.objects.bulk_create(seats, ignore_conflicts=True)
+        settled = [item.pk for item in part if item.status == "settled"]
+        Item.objects.filter(pk__in=settled, status="settled").update(status="open", settled_at=None)
+
+
+@transaction.atomic
+def admit(
+    *, queue: Queue, user: User, role: str = "annotator", kind: str = "human", actor: User | None = None
+) -> tuple[Membership, bool]:
+    """Make somebody a member, or give a member another role; whether they are new."""
+    if role not in Membership.ROLES:
+        raise BadInput(f"role: {role!r} is none of {', '.join(Membership.ROLES)}.", where="role")
+    member, created = Membership.objects.get_or_create(queue=queue, user=user, defaults={"role": role, "kind": kind})
+    if created or member.role != role:
+        before = None if created else {"role": member.role}
+        Membership.objects.filter(pk=member.pk).update(role=role)
+        member.role = role
+        after = {"user": user.username, "role": role, "kind": member.kind}
+        events.record("queue.member", queue, actor=actor, before=before, after=after)
+    return member, created
+
+
+def _body(queue: Queue) -> dict[str, Any]:
+    return {name: getattr(queue, name) for name in FIELDS}
+
+
+def _check(queue: Queue) -> None:
+    """The fields' own rules, then the ranges that the database enforces, told by field."""
+    if not isinstance(queue.title, str) or not queue.title.strip():
+        raise BadInput("title: a queue has a title.", where="title")
+    if queue.kind not in Queue.KINDS:
+        raise BadInput(f"kind: {queue.kind!r} is none of {', '.join(Queue.KINDS)}.", where="kind")
+    for name, low, high in (
+        ("overlap", 1, 50),
+        ("lease_seconds", 5, 86_400),
+        ("gold_rate", 0, 1),
+        ("control_rate", 0, 1),
+    ):
+        if not low <= getattr(queue, name) <= high:
+            raise BadInput(f"{name}: expected a number from {low} to {high}.", where=name)
