@@ -136,9 +136,7 @@ def shown_order(seat: Seat) -> list[int]:
 def mine(*, assignment_id: uuid.UUID | str, annotator: User) -> Assignment:
     """The person's own assignment; NotFound for anybody else's, so that ids tell nothing."""
     found = (
-        Assignment.objects.select_related("queue", "item", "seat")
-        .filter(pk=assignment_id, annotator=annotator)
-        .first()
+        Assignment.objects.select_related("queue", "item", "seat").filter(pk=assignment_id, annotator=annotator).first()
     )
     if found is None:
         raise NotFound("There is no such assignment of yours.")

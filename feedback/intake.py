@@ -140,9 +140,7 @@ def add_policy(
         decoding=_clean(decoding or {}, "decoding"),
     )  # fmt: skip
     with transaction.atomic():
-        policy, created = Policy.objects.get_or_create(
-            slug=slug, defaults={**body, "parent": parent, "note": note}
-        )
+        policy, created = Policy.objects.get_or_create(slug=slug, defaults={**body, "parent": parent, "note": note})
         if created:
             events.record("policy.created", policy, actor=actor, after=body)
     if not created and any(getattr(policy, name) != value for name, value in body.items()):
@@ -150,11 +148,14 @@ def add_policy(
     return policy, created
 
 
-def add_responses(*, rows: list[dict[str, Any]], actor: User | None = None) -> Intake:
-    """Store responses: {"prompt": id, "policy": slug, "content", "draw"?, "finish_reason"?, token counts?}."""
+def add_responses(*, rows: list[dict[str, Any]], actor: User | None = None, allow_empty: bool = False) -> Intake:
+    """Store responses: {"prompt": id, "policy": slug, "content", "draw"?, "finish_reason"?, token counts?}.
+
+    `allow_empty` is for our own generation: a model that says nothing has answered, badly.
+    """
     prompts = _lookup(Prompt, "key", {r.get("prompt") for r in rows if isinstance(r, dict)})
     policies = _lookup(Policy, "slug", {r.get("policy") for r in rows if isinstance(r, dict)})
-    parsed = [_parse_response(row, f"[{i}]", prompts, policies) for i, row in enumerate(rows)]
+    parsed = [_parse_response(row, f"[{i}]", prompts, policies, allow_empty) for i, row in enumerate(rows)]
     with transaction.atomic():
         known = set(Response.objects.filter(key__in=[r.key for r in parsed]).values_list("key", flat=True))
         fresh = {r.key: r for r in parsed if r.key not in known}
@@ -167,12 +168,14 @@ def _lookup(model: Any, column: str, values: Iterable[Any]) -> dict[str, Any]:
     return {getattr(row, column): row for row in model.objects.filter(**{f"{column}__in": wanted})}
 
 
-def _parse_response(row: Any, where: str, prompts: dict[str, Prompt], policies: dict[str, Policy]) -> Response:
+def _parse_response(
+    row: Any, where: str, prompts: dict[str, Prompt], policies: dict[str, Policy], allow_empty: bool
+) -> Response:
     if not isinstance(row, dict):
         raise BadInput(f"{where}: expected an object with prompt, policy and content.", where=where)
     row = _clean(row, where)
     content = row.get("content")
-    if not isinstance(content, str) or not content.strip():
+    if not isinstance(content, str) or not (content.strip() or allow_empty):
         raise BadInput(f"{where}.content: expected text that is not empty.", where=f"{where}.content")
     draw = row.get("draw", 0)
     if not isinstance(draw, int) or isinstance(draw, bool) or draw < 0:

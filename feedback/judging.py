@@ -12,7 +12,15 @@ from django.utils import timezone
 
 from . import clean_text, events
 from .assigning import membership, mine
-from .errors import AlreadyJudged, BadInput, Conflict, IdempotencyConflict, LeaseLost, NotFound, StaleTransition
+from .errors import (
+    AlreadyJudged,
+    BadInput,
+    Conflict,
+    IdempotencyConflict,
+    LeaseLost,
+    NotFound,
+    StaleTransition,
+)
 from .kinds import SLOTS, kind_of
 from .lifecycle import advance
 from .models import Assignment, Judgment, User

@@ -78,9 +78,7 @@ def choices(thing: str) -> list[tuple[str, str]]:
 
 def status_check(thing: str) -> models.CheckConstraint:
     """The database's own copy of the list of states."""
-    return models.CheckConstraint(
-        condition=models.Q(status__in=list(EDGES[thing])), name=f"{thing}_status_known"
-    )
+    return models.CheckConstraint(condition=models.Q(status__in=list(EDGES[thing])), name=f"{thing}_status_known")
 
 
 def advance(row: models.Model, to: str, **fields: Any) -> None:

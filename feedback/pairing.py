@@ -76,7 +76,15 @@ def _write(queue: Queue, drafts: list[Draft], keys: list[uuid.UUID], actor: User
     last = Item.objects.filter(queue=queue).aggregate(last=Max("position"))["last"] or 0
     fresh = {k: d for k, d in zip(keys, drafts, strict=True) if k not in known}
     items = [
-        Item(key=k, queue=queue, prompt=d.prompt, arm=d.arm, priority=d.priority, gold=d.gold, position=last + n)
+        Item(
+            key=k,
+            queue=queue,
+            prompt=d.prompt,
+            arm=d.arm,
+            priority=d.priority,
+            gold=d.gold,
+            position=last + n,
+        )
         for n, (k, d) in enumerate(fresh.items(), start=1)
     ]
     Item.objects.bulk_create(items)

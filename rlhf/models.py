@@ -47,9 +47,7 @@ class RewardDataset(models.Model):
         ordering = ["-created_at"]
         constraints = [
             status_check("rewarddataset"),
-            models.CheckConstraint(
-                condition=~Q(status="ready") | ~Q(digest=""), name="dataset_ready_has_digest"
-            ),
+            models.CheckConstraint(condition=~Q(status="ready") | ~Q(digest=""), name="dataset_ready_has_digest"),
         ]
 
     def __str__(self) -> str:
@@ -160,7 +158,8 @@ class Evaluation(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(policy__isnull=False) ^ Q(reward_model__isnull=False), name="evaluation_of_one_thing"
+                condition=Q(policy__isnull=False) ^ Q(reward_model__isnull=False),
+                name="evaluation_of_one_thing",
             )
         ]
 
@@ -173,7 +172,8 @@ class Decision(models.Model):
     candidate = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="decisions")
     live = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="defended")
     queue = models.OneToOneField(Queue, on_delete=models.PROTECT, related_name="decision")
-    rule = models.JSONField()  # {"name": "sprt", "p1", "alpha", "beta", "max_votes"}
+    rule = models.JSONField()  # the fields of feedback.stats.sequential.Rule
+    entries = models.JSONField(default=list)  # drawn order: {"prompt", "candidate", "live", "item"} keys
     seed = models.PositiveIntegerField(default=0)
     status = models.CharField(max_length=10, choices=choices("decision"), default="voting")
     figures = models.JSONField(default=dict, blank=True)
@@ -272,9 +272,7 @@ class Round(models.Model):
         constraints = [
             status_check("round"),
             models.UniqueConstraint(fields=["loop", "number"], name="round_number_once"),
-            models.UniqueConstraint(
-                fields=["loop"], condition=~Q(status="closed"), name="one_open_round_a_loop"
-            ),
+            models.UniqueConstraint(fields=["loop"], condition=~Q(status="closed"), name="one_open_round_a_loop"),
         ]
 
     def __str__(self) -> str:

@@ -16,7 +16,10 @@ def make_user(username: str = "", *, role: str = "annotator", password: str = "s
 
 
 def make_prompt(text: str = "", *, split: str = "train", **fields: Any) -> Prompt:
-    row = {"messages": [{"role": "user", "content": text or f"Say something about number {next(_n)}."}], **fields}
+    row = {
+        "messages": [{"role": "user", "content": text or f"Say something about number {next(_n)}."}],
+        **fields,
+    }
     done = intake.add_prompts(rows=[{**row, "split": split}])
     return Prompt.objects.get(key=done.ids[0])
 
@@ -26,9 +29,16 @@ def make_policy(slug: str = "", **fields: Any) -> Policy:
     return policy
 
 
-def make_response(prompt: Prompt | None = None, content: str = "", *, policy: Policy | None = None, draw: int = 0) -> Response:
+def make_response(
+    prompt: Prompt | None = None, content: str = "", *, policy: Policy | None = None, draw: int = 0
+) -> Response:
     prompt, policy = prompt or make_prompt(), policy or make_policy()
-    row = {"prompt": prompt.key, "policy": policy.slug, "content": content or f"Answer {next(_n)}.", "draw": draw}
+    row = {
+        "prompt": prompt.key,
+        "policy": policy.slug,
+        "content": content or f"Answer {next(_n)}.",
+        "draw": draw,
+    }
     return Response.objects.get(key=intake.add_responses(rows=[row]).ids[0])
 
 
@@ -49,6 +59,8 @@ def make_item(queue: Queue, *, texts: tuple[str, ...] = (), prompt: Prompt | Non
     prompt = prompt or make_prompt(split=split)
     policy = make_policy()
     n = next(_n)
-    responses = [make_response(prompt, t, policy=policy, draw=i) for i, t in enumerate(texts or (f"One {n}.", f"Two {n}."))]
+    responses = [
+        make_response(prompt, t, policy=policy, draw=i) for i, t in enumerate(texts or (f"One {n}.", f"Two {n}."))
+    ]
     items, _ = pairing.add_items(queue=queue, drafts=[pairing.Draft(prompt, responses, **draft)])
     return items[0]

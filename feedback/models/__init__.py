@@ -4,6 +4,24 @@ from .judgments import OUTCOMES, Comparison, Judgment, Preference
 from .queues import ARMS, Assignment, ImportBatch, Item, ItemResponse, Membership, Queue, Seat
 
 __all__ = [
-    "ARMS", "GATE_USES", "OUTCOMES", "ROLES", "SPLITS", "Assignment", "Comparison", "Event", "ImportBatch", "Item", "ItemResponse",
-    "Judgment", "Membership", "Policy", "Preference", "Prompt", "Queue", "Response", "Seat", "User",
-]  # fmt: skip
+    "ARMS",
+    "GATE_USES",
+    "OUTCOMES",
+    "ROLES",
+    "SPLITS",
+    "Assignment",
+    "Comparison",
+    "Event",
+    "ImportBatch",
+    "Item",
+    "ItemResponse",
+    "Judgment",
+    "Membership",
+    "Policy",
+    "Preference",
+    "Prompt",
+    "Queue",
+    "Response",
+    "Seat",
+    "User",
+]

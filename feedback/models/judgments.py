@@ -49,7 +49,9 @@ class Judgment(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["assignment"], condition=Q(withdrawn_at__isnull=True), name="judgment_once_an_assignment"
+                fields=["assignment"],
+                condition=Q(withdrawn_at__isnull=True),
+                name="judgment_once_an_assignment",
             ),
             models.UniqueConstraint(fields=["author", "idempotency_key"], name="judgment_idempotency"),
             models.CheckConstraint(
@@ -57,7 +59,8 @@ class Judgment(models.Model):
                 name="judgment_strength_range",
             ),
             models.CheckConstraint(
-                condition=Q(author_kind__in=("human", "simulated", "model")), name="judgment_author_kind_known"
+                condition=Q(author_kind__in=("human", "simulated", "model")),
+                name="judgment_author_kind_known",
             ),
         ]
         indexes = [

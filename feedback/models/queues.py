@@ -48,7 +48,8 @@ class Queue(models.Model):
                 condition=Q(control_rate__gte=0, control_rate__lte=1), name="queue_control_rate_share"
             ),
             models.CheckConstraint(
-                condition=Q(kind__in=("comparison", "ranking", "rating", "thumbs", "edit")), name="queue_kind_known"
+                condition=Q(kind__in=("comparison", "ranking", "rating", "thumbs", "edit")),
+                name="queue_kind_known",
             ),
             models.CheckConstraint(condition=Q(purpose__in=("label", "gate")), name="queue_purpose_known"),
         ]
@@ -75,9 +76,7 @@ class Membership(models.Model):
             models.CheckConstraint(
                 condition=Q(role__in=("annotator", "reviewer", "manager")), name="membership_role_known"
             ),
-            models.CheckConstraint(
-                condition=Q(kind__in=("human", "simulated", "model")), name="membership_kind_known"
-            ),
+            models.CheckConstraint(condition=Q(kind__in=("human", "simulated", "model")), name="membership_kind_known"),
         ]
 
 
@@ -109,9 +108,7 @@ class Item(models.Model):
     priority = models.IntegerField(default=0)
     position = models.PositiveIntegerField(default=0)  # the drawn order; a gate reads votes in it
     gold = models.JSONField(null=True, blank=True)
-    batch = models.ForeignKey(
-        ImportBatch, null=True, blank=True, on_delete=models.SET_NULL, related_name="items"
-    )
+    batch = models.ForeignKey(ImportBatch, null=True, blank=True, on_delete=models.SET_NULL, related_name="items")
     status = models.CharField(max_length=10, choices=choices("item"), default="open")
     settled_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -160,7 +157,12 @@ class Seat(models.Model):
         ]
         indexes = [
             models.Index(
-                "queue", F("priority").desc(), "position", "number", condition=Q(status="free"), name="seat_free"
+                "queue",
+                F("priority").desc(),
+                "position",
+                "number",
+                condition=Q(status="free"),
+                name="seat_free",
             )
         ]
 
@@ -172,9 +174,7 @@ class Assignment(models.Model):
     seat = models.ForeignKey(Seat, on_delete=models.CASCADE, related_name="assignments")
     item = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="assignments")
     queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="assignments")
-    annotator = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="assignments"
-    )
+    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="assignments")
     order = models.JSONField()  # positions of the responses as shown: [1, 0] puts the second on the left
     place = models.PositiveSmallIntegerField(default=0)  # 0 shown, 1 fetched ahead
     status = models.CharField(max_length=10, choices=choices("assignment"), default="leased")

@@ -1,0 +1,19 @@
+"""What workers do for the collecting half. Beat calls each every few seconds; each is safe to run twice."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from . import aggregation, assigning
+
+
+@shared_task
+def sweep() -> int:
+    """Give back leases that ran out."""
+    return assigning.release_expired()
+
+
+@shared_task
+def settle_judgments() -> int:
+    """Take new judgments into preferences and settle items that are complete."""
+    return aggregation.gather()

@@ -1,0 +1,28 @@
+"""What workers do for the learning half. Names that begin with `run_` go to the `train` queue."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from . import loops, reward_datasets, runs
+
+
+@shared_task
+def build_dataset(dataset_id: str) -> None:
+    reward_datasets.build(dataset_id=dataset_id)
+
+
+@shared_task
+def run_job(run_id: str) -> None:
+    runs.execute(run_id=run_id)
+
+
+@shared_task
+def sweep_runs() -> int:
+    """Wake what waits, put back what lost its worker."""
+    return reward_datasets.sweep() + runs.sweep()
+
+
+@shared_task
+def tick_loops() -> None:
+    loops.tick_all()
