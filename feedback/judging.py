@@ -77,6 +77,8 @@ def _occupy(assignment: Assignment) -> None:
     if assignment.status == "judged":
         raise StaleTransition("already judged")
     if assignment.status == "expired":
+        if assignment.seat.status != "free":
+            raise StaleTransition("The seat went to somebody else.")
         advance(assignment.seat, "leased")
         # the place may hold another lease by now; place is only about leases, so this one goes straight through
         moved = Assignment.objects.filter(pk=assignment.pk, status="expired").update(status="judged")
