@@ -123,7 +123,11 @@ class Supervisor:
         try:
             self._start_redis()
             self._prepare_site()
-            self.children += self._services()
+            self._start(self._web())
+            if not self.options.no_demo:
+                self._manage("seed_demo", quiet=False)  # while the web process is loading
+            for child in self._background():
+                self._start(child)
             self._watch()
         except Stopped:
             say("stopping")
@@ -169,14 +173,13 @@ class Supervisor:
             private_redis.ask(path, "SHUTDOWN")
         binary = private_redis.find_binary(self.home)
         redis = self._child("redis", private_redis.command(binary, self.home, path))
-        self.children.append(redis)
+        self._start(redis)
         self._wait_for_redis(redis, path)
         url = f"redis+socket://{quote(str(path))}"
         os.environ["REDIS_URL"] = url
         (self.home / "run" / "redis_url").write_text(url)  # so that bin/manage finds it
 
     def _wait_for_redis(self, redis: Child, path: Path) -> None:
-        redis.start(time.monotonic())
         end = time.monotonic() + 20
         while not private_redis.ask(path).startswith("+PONG"):
             assert redis.process is not None
@@ -185,13 +188,11 @@ class Supervisor:
             time.sleep(0.05)
 
     def _prepare_site(self) -> None:
-        """Tables, static files, demo workspace."""
+        """Tables and static files."""
         self._manage("migrate", "--noinput", "--verbosity", "0")
         if self._static_stamp() != read(self.home / "run" / "static_stamp"):
             self._manage("collectstatic", "--noinput", "--verbosity", "0")
             (self.home / "run" / "static_stamp").write_text(self._static_stamp())
-        if not self.options.no_demo:
-            self._manage("seed_demo", quiet=False)
 
     def _manage(self, *arguments: str, quiet: bool = True) -> None:
         """Runs a management command to its end; its failure is ours, told in its last line."""
@@ -199,8 +200,7 @@ class Supervisor:
         log.unlink(missing_ok=True)
         step = self._child(arguments[0], [sys.executable, "manage.py", *arguments])
         step.log = log if quiet else None
-        step.start(time.monotonic())
-        self.children.append(step)
+        self._start(step)
         assert step.process is not None
         code = step.process.wait()
         self.children.remove(step)
@@ -218,15 +218,20 @@ class Supervisor:
 
     # --- what runs -------------------------------------------------------------------------------------
 
-    def _services(self) -> list[Child]:
+    def _start(self, child: Child) -> None:
+        self.children.append(child)
+        child.start(time.monotonic())
+
+    def _web(self) -> Child:
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
-        bind = f"{host}:{self.options.port}"
+        bind = ["--bind", f"{host}:{self.options.port}"]
+        return self._child("web", [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.py", *bind, "config.wsgi"])
+
+    def _background(self) -> list[Child]:
         celery = [sys.executable, "-m", "celery", "-A", "config.celery"]
         worker = [*celery, "worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
-        web = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.py", "--bind", bind, "config.wsgi"]
         beat = [*celery, "beat", "--loglevel", "WARNING", "--pidfile", ""]
         children = [
-            self._child("web", web),
             self._child("default worker", [*worker, "-Q", "default", "-c", "2", "-n", "default@%h"]),
             self._child("train worker", [*worker, "-Q", "train", "-c", "1", "-n", "train@%h"], grace=25.0),
             self._child("beat", beat),
