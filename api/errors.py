@@ -6,13 +6,13 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import DataError
+from django.db import DataError, IntegrityError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from feedback.errors import BadInput, NotAllowed, NotFound, PlumblineError, TooLarge
+from feedback.errors import BadInput, Conflict, NotAllowed, NotFound, PlumblineError, TooLarge
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     ours = error if isinstance(error, PlumblineError) else _known(error)
     if ours is None:
         log.error("unexpected error in %s", context.get("view").__class__.__name__, exc_info=error)
-        return answer(
-            500, "internal", "Something went wrong here; it has been logged. It is not your doing.", {}
-        )
+        return answer(500, "internal", "Something went wrong here; it has been logged. It is not your doing.", {})
     details = {**ours.details, **({"retry": True} if ours.retry else {})}
     response = answer(ours.status, ours.code, ours.message, details)
     if ours.status == 503:
@@ -54,6 +52,9 @@ def _known(error: Exception) -> PlumblineError | None:
         return TooLarge("The body is larger than this server takes.")
     if isinstance(error, DataError | OverflowError):
         return BadInput("A value is out of the range that can be stored.")
+    if isinstance(error, IntegrityError):
+        log.warning("a constraint refused a request: %s", error)
+        return Conflict("This clashes with what is stored; somebody else may have been faster.", retry=True)
     return None
 
 

@@ -16,9 +16,7 @@ class Shape(s.Serializer[Any]):
         if isinstance(data, dict):
             for name in data:
                 if name not in self.fields:
-                    raise s.ValidationError(
-                        {str(name): [f"unknown field; known are {', '.join(self.fields)}."]}
-                    )
+                    raise s.ValidationError({str(name): [f"unknown field; known are {', '.join(self.fields)}."]})
         return super().to_internal_value(data)
 
 
@@ -211,15 +209,161 @@ class HeartbeatOut(s.Serializer[Any]):
     expires_at = s.DateTimeField()
 
 
+# --- learning ------------------------------------------------------------------------------------------
+class DatasetIn(Shape):
+    name = Text(max_length=120)
+    queues = s.ListField(child=Text(), min_length=1, max_length=1000, help_text="Slugs.")
+    recipe = s.DictField(required=False, default=dict, help_text="arms, min_votes, min_probability.")
+
+
+class DatasetRow(s.Serializer[Any]):
+    id = s.UUIDField()
+    name = s.CharField()
+    status = s.CharField()
+    digest = s.CharField(allow_null=True)
+    counts = s.DictField(child=s.IntegerField(), help_text="Rows by split.")
+    created_at = s.DateTimeField()
+
+
+class DatasetOut(DatasetRow):
+    queues = s.ListField(child=s.CharField())
+    recipe = s.DictField()
+    rows = s.DictField(child=s.IntegerField(), help_text="Rows by file.")
+    funnel = s.DictField(child=s.IntegerField(), help_text="What came in, and what was left out, by reason.")
+    simulated = s.BooleanField()
+    error = s.CharField(allow_null=True)
+    files = s.ListField(child=s.CharField())
+    manifest = s.DictField(allow_null=True)
+    ready_at = s.DateTimeField(allow_null=True)
+
+
+class RunIn(Shape):
+    kind = s.ChoiceField(choices=["reward", "dpo"])
+    dataset = Text(help_text="Its id, digest or name.")
+    base = Text(max_length=100)
+    config = s.DictField(required=False, default=dict)
+    seed = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False, default=0)
+
+
+class RunOut(s.Serializer[Any]):
+    id = s.UUIDField()
+    kind = s.CharField()
+    status = s.CharField()
+    note = s.CharField()
+    dataset = s.CharField(allow_null=True)
+    base = s.CharField()
+    policy = s.CharField(allow_null=True)
+    config = s.DictField()
+    seed = s.IntegerField()
+    step = s.IntegerField()
+    total_steps = s.IntegerField()
+    phase = s.CharField()
+    attempt = s.IntegerField()
+    cancel_requested = s.BooleanField()
+    result = s.DictField()
+    error = s.DictField(allow_null=True)
+    artifact = s.CharField(allow_null=True)
+    produced_policy = s.CharField(allow_null=True)
+    reward_model = s.CharField(allow_null=True)
+    created_at = s.DateTimeField()
+    started_at = s.DateTimeField(allow_null=True)
+    finished_at = s.DateTimeField(allow_null=True)
+
+
+class Metric(s.Serializer[Any]):
+    step = s.IntegerField()
+    name = s.CharField()
+    value = s.FloatField()
+    at = s.DateTimeField()
+
+
+class Log(s.Serializer[Any]):
+    log = s.CharField()
+
+
+class RewardModelOut(s.Serializer[Any]):
+    slug = s.CharField()
+    base = s.CharField()
+    artifact = s.CharField()
+    figures = s.DictField()
+    run = s.UUIDField()
+    created_at = s.DateTimeField()
+
+
+class PromoteIn(Shape):
+    alias = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80, required=False, default="production")
+    force = s.BooleanField(required=False, default=False)
+    reason = Text(required=False, allow_blank=True, max_length=500, default="")
+
+
+class RollbackIn(Shape):
+    reason = Text(required=False, allow_blank=True, max_length=500, default="")
+
+
+class ChangeOut(s.Serializer[Any]):
+    alias = s.CharField()
+    policy = s.CharField()
+    previous = s.CharField(allow_null=True)
+    decision = s.UUIDField(allow_null=True)
+    kind = s.CharField()
+    reason = s.CharField(allow_blank=True)
+    at = s.DateTimeField()
+
+
+class DecisionOut(s.Serializer[Any]):
+    id = s.UUIDField()
+    alias = s.CharField()
+    candidate = s.CharField()
+    live = s.CharField()
+    status = s.CharField()
+    sentence = s.CharField()
+    rule = s.DictField()
+    figures = s.DictField()
+    queue = s.CharField()
+    simulated = s.BooleanField()
+    override_reason = s.CharField(allow_null=True)
+    created_at = s.DateTimeField()
+    decided_at = s.DateTimeField(allow_null=True)
+
+
+class LoopIn(Shape):
+    slug = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80)
+    title = Text(required=False, max_length=200, allow_blank=True, default="")
+    queue = Text(help_text="The queue's slug.")
+    policy = Text(help_text="The local policy to start from.")
+    alias = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80, required=False, default="production")
+    config = s.DictField(required=False, default=dict)
+    prompt_filter = s.DictField(required=False, default=dict, help_text="Metadata that its prompts carry.")
+
+
+class RoundOut(s.Serializer[Any]):
+    number = s.IntegerField()
+    status = s.CharField()
+    explain = s.CharField()
+    dataset = s.CharField(allow_null=True)
+    decision = s.UUIDField(allow_null=True)
+    facts = s.DictField()
+    created_at = s.DateTimeField()
+    closed_at = s.DateTimeField(allow_null=True)
+
+
+class LoopOut(s.Serializer[Any]):
+    slug = s.CharField()
+    title = s.CharField()
+    queue = s.CharField()
+    base = s.CharField()
+    alias = s.CharField()
+    status = s.CharField()
+    config = s.DictField()
+    demo = s.BooleanField()
+    round = RoundOut(allow_null=True)
+    waiting_for = s.CharField()
+    created_at = s.DateTimeField()
+
+
+class TickIn(Shape):
+    force = s.BooleanField(required=False, default=False)
+
+
 class Empty(Shape):
     """A call that needs no body."""
-
-
-class ErrorBody(s.Serializer[Any]):
-    code = s.CharField()
-    message = s.CharField()
-    details = s.DictField()
-
-
-class Error(s.Serializer[Any]):
-    error = ErrorBody()

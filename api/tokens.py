@@ -38,9 +38,7 @@ def create(
 def find(token: str) -> Token | None:
     """The live token with its user; None where it is unknown, revoked, expired, or its user was shut out."""
     now = timezone.now()
-    row = (
-        Token.objects.select_related("user").filter(digest=digest_of(token), revoked_at__isnull=True).first()
-    )
+    row = Token.objects.select_related("user").filter(digest=digest_of(token), revoked_at__isnull=True).first()
     if row is None or not row.user.is_active or (row.expires_at is not None and row.expires_at <= now):
         return None
     return row

@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from api import schema as schema
-from api.views import annotating, base, content, queues
+from api.views import annotating, base, content, datasets, deployments, loops, queues, runs
 
 app_name = "api"
 
@@ -24,6 +24,22 @@ v1: list[URLPattern | URLResolver] = [
     path("assignments/<uuid:id>/skip/", annotating.Skip.as_view(), name="skip"),
     path("assignments/<uuid:id>/heartbeat/", annotating.Heartbeat.as_view(), name="heartbeat"),
     path("judgments/<uuid:id>/undo/", annotating.Undo.as_view(), name="undo"),
+    path("datasets/", datasets.Datasets.as_view(), name="datasets"),
+    path("datasets/<uuid:id>/", datasets.OneDataset.as_view(), name="dataset"),
+    path("datasets/<uuid:id>/files/<str:name>", datasets.File.as_view(), name="dataset-file"),
+    path("runs/", runs.Runs.as_view(), name="runs"),
+    path("runs/<uuid:id>/", runs.OneRun.as_view(), name="run"),
+    path("runs/<uuid:id>/metrics/", runs.Metrics.as_view(), name="run-metrics"),
+    path("runs/<uuid:id>/log/", runs.Log.as_view(), name="run-log"),
+    path("runs/<uuid:id>/cancel/", runs.Cancel.as_view(), name="run-cancel"),
+    path("runs/<uuid:id>/resume/", runs.Resume.as_view(), name="run-resume"),
+    path("reward-models/", runs.RewardModels.as_view(), name="reward-models"),
+    path("policies/<slug:slug>/promote/", deployments.Promote.as_view(), name="promote"),
+    path("deployments/<slug:alias>/rollback/", deployments.Rollback.as_view(), name="rollback"),
+    path("decisions/", deployments.Decisions.as_view(), name="decisions"),
+    path("loops/", loops.Loops.as_view(), name="loops"),
+    path("loops/<slug:slug>/", loops.OneLoop.as_view(), name="loop"),
+    path("loops/<slug:slug>/tick/", loops.Tick.as_view(), name="tick"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -109,8 +109,9 @@ def annotators(queue: Queue) -> list[dict[str, Any]]:
     """A row for each member who judged or skipped, busiest first."""
     rows = _counted(queue).filter(author__isnull=False)
     durations: dict[int, list[int]] = defaultdict(list)
-    for author, ms in rows.filter(duration_ms__isnull=False).values_list("author_id", "duration_ms"):
-        durations[author].append(ms)
+    for author, ms in rows.values_list("author_id", "duration_ms"):
+        if author is not None and ms is not None:
+            durations[author].append(ms)
     skips = dict(
         Assignment.objects.filter(queue=queue, status="skipped").values_list("annotator_id").annotate(n=Count("pk"))
     )

@@ -72,9 +72,7 @@ class Skip(View):
 
 
 class Heartbeat(View):
-    @extend_schema(
-        operation_id="assignments_heartbeat", request=serializers.Empty, responses=serializers.HeartbeatOut
-    )
+    @extend_schema(operation_id="assignments_heartbeat", request=serializers.Empty, responses=serializers.HeartbeatOut)
     def post(self, request: Request, id: uuid.UUID) -> Response:
         """Still reading: both of your leases in the queue start their time again."""
         lease = assigning.heartbeat(assignment_id=id, annotator=person(request))
@@ -82,9 +80,7 @@ class Heartbeat(View):
 
 
 class Undo(View):
-    @extend_schema(
-        operation_id="judgments_undo", request=serializers.Empty, responses=serializers.JudgmentOut
-    )
+    @extend_schema(operation_id="judgments_undo", request=serializers.Empty, responses=serializers.JudgmentOut)
     def post(self, request: Request, id: uuid.UUID) -> Response:
         """Take back one of your last ten judgments; `next` is its item, leased to you again."""
         lease = judging.undo(judgment_id=id, annotator=person(request))

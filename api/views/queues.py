@@ -50,9 +50,7 @@ class OneQueue(View):
         """One queue."""
         return Response(show(queues.find(slug=slug, user=person(request))))
 
-    @extend_schema(
-        operation_id="queues_change", request=serializers.QueueChange, responses=serializers.QueueOut
-    )
+    @extend_schema(operation_id="queues_change", request=serializers.QueueChange, responses=serializers.QueueOut)
     def patch(self, request: Request, slug: str) -> Response:
         """Change a queue; `status` moves along draft - open - paused - closed."""
         queue = queues.find(slug=slug, user=person(request), manage=True)
@@ -75,9 +73,7 @@ class Members(View):
         user = User.objects.filter(username=body.validated_data["username"]).first()
         if user is None:
             raise NotFound("username: there is nobody of this name.", where="username")
-        member, created = queues.admit(
-            queue=queue, user=user, role=body.validated_data["role"], actor=person(request)
-        )
+        member, created = queues.admit(queue=queue, user=user, role=body.validated_data["role"], actor=person(request))
         answer = {"username": user.username, "role": member.role, "kind": member.kind}
         return Response(answer, status=201 if created else 200)
 
@@ -123,21 +119,18 @@ def _check(row: dict[str, Any], where: str) -> dict[str, Any]:
     return shape.validated_data
 
 
-def _draft(
-    row: dict[str, Any], where: str, prompts: dict[str, Prompt], answers: dict[str, Answer]
-) -> pairing.Draft:
+def _draft(row: dict[str, Any], where: str, prompts: dict[str, Prompt], answers: dict[str, Answer]) -> pairing.Draft:
     if row["prompt"] not in prompts:
         raise NotFound(f"{where}.prompt: there is no prompt {row['prompt']!r}.", where=f"{where}.prompt")
     for n, key in enumerate(row["responses"]):
         if key not in answers:
             at = f"{where}.responses[{n}]"
             raise NotFound(f"{at}: there is no response {key!r}.", where=at)
-    gold = {"gold": dict(row["gold"])} if "gold" in row else {}
     return pairing.Draft(
         prompt=prompts[row["prompt"]],
         responses=[answers[key] for key in row["responses"]],
         priority=row.get("priority", 0),
-        **gold,
+        gold=dict(row["gold"]) if "gold" in row else None,
     )
 
 

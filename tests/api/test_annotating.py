@@ -114,9 +114,7 @@ def test_a_second_tab_is_told_which_judgment_stands(ann: Caller, queue: Queue) -
 
 
 @pytest.mark.parametrize("judged_meanwhile", [False, True])
-def test_a_seat_taken_by_someone_else_is_a_lost_lease(
-    ann: Caller, bob: Caller, judged_meanwhile: bool
-) -> None:
+def test_a_seat_taken_by_someone_else_is_a_lost_lease(ann: Caller, bob: Caller, judged_meanwhile: bool) -> None:
     queue = make_queue("which", members=(ann.user, bob.user))
     make_item(queue)
     lease = claimed(ann)
