@@ -45,6 +45,17 @@ def read_int(env: Mapping[str, str], name: str, default: int, low: int, high: in
     return int(value)
 
 
+def read_float(env: Mapping[str, str], name: str, default: float, low: float, high: float) -> float:
+    """A number in low..high."""
+    try:
+        value = float(env.get(name) or default)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise ImproperlyConfigured(f"{name}={env.get(name)!r} must be a number from {low} to {high}.")
+    return value
+
+
 def read_list(env: Mapping[str, str], name: str, default: str) -> list[str]:
     """Comma-separated words, blanks dropped."""
     return [word.strip() for word in env.get(name, default).split(",") if word.strip()]
