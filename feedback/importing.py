@@ -21,7 +21,7 @@ from django.db.models import Max
 from django.utils import timezone
 from django.utils.text import slugify
 
-from . import clean_text, events, intake
+from . import events, intake
 from .errors import BadInput, Conflict
 from .formats import READERS, BadLine, ParsedPair
 from .lifecycle import advance
@@ -129,28 +129,11 @@ def _begin(path: Path, format: str, slug: str, actor: User | None) -> Import:
 def _good_pairs(work: Import, progress: Callable[[int], None]) -> Iterator[ParsedPair]:
     for found in READERS[work.format](work.path):
         progress(found.line)
-        checked = _checked(found)
-        if isinstance(checked, BadLine):
-            work.report.note_bad(checked)
+        if isinstance(found, BadLine):
+            work.report.note_bad(found)
         else:
             work.report.pairs += 1
-            yield checked
-
-
-def _checked(found: ParsedPair | BadLine) -> ParsedPair | BadLine:
-    """What any text must satisfy here, whatever the format."""
-    if isinstance(found, BadLine):
-        return found
-    answers = {found.chosen.strip(), found.rejected.strip()}
-    if "" in answers or len(answers) < 2:
-        return BadLine(found.line, "an answer is empty" if "" in answers else "the answers do not differ")
-    try:
-        clean_text.check_messages(clean_text.clean(found.messages, "prompt"), "prompt")
-        clean_text.clean(found.chosen, "chosen")
-        clean_text.clean(found.rejected, "rejected")
-    except clean_text.BadText as bad:
-        return BadLine(found.line, f"{bad.path}: {bad.reason}")
-    return found
+            yield found
 
 
 def _chunks(pairs: Iterable[ParsedPair], size: int) -> Iterator[list[ParsedPair]]:

@@ -1,0 +1,69 @@
+"""Bring pairs that people have judged elsewhere into a queue."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from feedback.errors import PlumblineError
+from feedback.formats import READERS
+from feedback.importing import Report, import_preferences
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file")
+        parser.add_argument("--format", required=True, choices=sorted(READERS), help="the shape of the file")
+        parser.add_argument("--queue", default="", help="slug; made (closed) if missing; else after the file")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            report = import_preferences(
+                path=options["file"],
+                format=options["format"],
+                queue_slug=options["queue"],
+                progress=line_counter(sys.stderr),
+            )
+        except PlumblineError as error:
+            raise CommandError(error.message) from error
+        for line in sentences(report):
+            self.stdout.write(line)
+
+
+def line_counter(stream: Any) -> Callable[[int], None]:
+    """A counter that stays on one line of a terminal; silent elsewhere."""
+    if not stream.isatty():
+        return lambda line: None
+
+    def show(line: int) -> None:
+        if line % 500 == 0:
+            stream.write(f"\r{line:,} lines read")
+            stream.flush()
+
+    return show
+
+
+def sentences(report: Report) -> list[str]:
+    """The report in words, bad lines first so that the outcome stands last."""
+    lines = [*report.shown]
+    if (rest := report.bad.total() - len(report.shown)) > 0:
+        lines.append(f"... and {rest} more bad lines")
+    lines += [f"{count} lines left out: {reason}" for reason, count in report.bad.most_common()]
+    if report.gate:
+        lines.append(f"{report.gate} pairs on gate prompts kept out of training")
+    if report.resumed:
+        lines.append("an earlier import of this file had stopped half-way; it is complete now")
+    if report.existing:
+        lines.append(f"{report.existing} pairs were there already")
+    if report.imported:
+        splits = ", ".join(f"{count} {split}" for split, count in sorted(report.splits.items()))
+        lines.append(f"{report.imported} judged pairs imported into queue {report.queue} (of all read: {splits})")
+    else:
+        lines.append("nothing was imported: all of it is in already" if report.existing else "nothing was imported")
+    return lines
