@@ -171,7 +171,8 @@ def consume(*, decision: Decision) -> Decision:
     cast = votes(decision)
     test = decide(parse_rule(decision.rule), [vote["x"] for vote in cast])
     if test.decided is None and len(cast) < len(decision.entries):
-        Decision.objects.filter(pk=decision.pk, status="voting").update(figures=figures(decision, test, cast))
+        decision.figures = figures(decision, test, cast)
+        Decision.objects.filter(pk=decision.pk, status="voting").update(figures=decision.figures)
         return decision
     try:
         with transaction.atomic():

@@ -16,6 +16,7 @@ orders nothing twice. Ticks of one loop exclude each other by the round's guarde
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -292,14 +293,14 @@ def _sample(round_: Round, config: LoopConfig, force: bool) -> None:
     assert round_.live is not None
     live = round_.live
     _run(round_, "sample_run", lambda: sampling.sample(
-        policy=live, prompts=prompts, draws=range(config.draws), seed=round_.number
+        policy=live, prompts=prompts, draws=draws_of(round_.number, config), seed=round_.number
     ))  # fmt: skip
 
 
 def _rank(round_: Round, config: LoopConfig, force: bool) -> None:
     live, prompts = round_.live, train_prompts(round_.loop)[: config.train_prompts]
     assert live is not None
-    _run(round_, "score_run", lambda: _score(round_, live, prompts, config.draws))
+    _run(round_, "score_run", lambda: _score(round_, live, prompts, draws_of(round_.number, config)))
 
 
 def _train(round_: Round, config: LoopConfig, force: bool) -> None:
@@ -380,20 +381,29 @@ def _vote(round_: Round, config: LoopConfig, force: bool) -> None:
 
 
 def _ask(round_: Round, config: LoopConfig, force: bool) -> None:
-    """The policy that is live now answers train prompts; the head picks what people are asked next."""
+    """The policy that is live now answers some train prompts afresh; the head picks what people are asked next."""
     live = deployments.live(round_.loop.alias)
     assert live is not None
-    prompts = train_prompts(round_.loop)[: config.train_prompts]
-    _run(round_, "next_run", lambda: sampling.sample(
-        policy=live, prompts=prompts, draws=range(config.draws), seed=1000 + round_.number
-    ))  # fmt: skip
-    scored = _run(round_, "next_score_run", lambda: _score(round_, live, prompts, config.draws))
+    prompts = _prompts_to_ask(round_, config)
+    draws = draws_of(round_.number + 1, config)
+    _run(round_, "next_run", lambda: sampling.sample(policy=live, prompts=prompts, draws=draws, seed=round_.number))
+    scored = _run(round_, "next_score_run", lambda: _score(round_, live, prompts, draws))
     items, arms = selection.ask(queue=round_.loop.queue, score_run=scored, limit=config.ask, seed=round_.number)
     _remember(round_, facts={"asked": len(items), "arms": arms})
 
 
-def _score(round_: Round, policy: Policy, prompts: list[Prompt], draws: int) -> Run:
-    answers = sampling.answers(policy, prompts, range(draws))
+def draws_of(number: int, config: LoopConfig) -> range:
+    """Each round looks at draws of its own, so that what people are asked is always fresh."""
+    return range(config.draws * (number - 1), config.draws * number)
+
+
+def _prompts_to_ask(round_: Round, config: LoopConfig) -> list[Prompt]:
+    prompts = train_prompts(round_.loop)
+    return random.Random(round_.pk).sample(prompts, min(config.ask, len(prompts)))
+
+
+def _score(round_: Round, policy: Policy, prompts: list[Prompt], draws: range) -> Run:
+    answers = sampling.answers(policy, prompts, draws)
     keys = [r.key for rs in answers.values() for r in rs]
     return runs.start(kind="score", reward_model=_reward_model(round_), inputs={"responses": keys}, seed=round_.number)
 

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import pytest
+
+from feedback import assigning, judging
+from feedback.errors import Conflict, NotAllowed
+from feedback.models import Judgment, Prompt, Queue, User
+from feedback.stats.sequential import Rule
+from rlhf import deployments, gates
+from rlhf.models import Decision
+from tests.factories import make_item, make_policy, make_prompt, make_queue, make_response, make_user
+
+pytestmark = pytest.mark.django_db
+RULE = Rule(name="sprt", limit=60)
+
+
+def open_gate(ann: User, count: int = 60, same: int = 0, demo: bool = False) -> Decision:
+    """A vote between two policies over `count` prompts; on the first `same` of them the answers are equal."""
+    label_queue = make_queue(members=(ann,), demo=demo)
+    live, candidate = make_policy(), make_policy()
+    prompts = [make_prompt(split="gate") for _ in range(count)]
+    for n, prompt in enumerate(prompts):
+        make_response(prompt, "the same" if n < same else f"old {n}", policy=live)
+        make_response(prompt, "the same" if n < same else f"new {n}", policy=candidate)
+    deployments.promote(policy=live, alias="production")
+    return gates.open_decision(
+        candidate=candidate, live=live, prompts=prompts, rule=RULE, label_queue=label_queue, seed=3
+    )
+
+
+def vote(queue: Queue, person: User, for_candidate: bool | None) -> None:
+    lease = assigning.claim(queue=queue, annotator=person)
+    assert lease is not None
+    wanted = {True: 0, False: 1}.get(for_candidate) if for_candidate is not None else None
+    choice = "tie" if wanted is None else "AB"[lease.order.index(wanted)]
+    judging.judge(assignment_id=lease.pk, annotator=person, body={"choice": choice})
+
+
+def test_enough_wins_promote_and_turn_the_alias() -> None:
+    ann = make_user()
+    decision = open_gate(ann)
+    for _ in range(20):
+        vote(decision.queue, ann, True)
+    gates.consume(decision=decision)
+    assert decision.status == "promoted"
+    # ln((1-.1)/.05) / ln(.6/.5) = 15.9: the sixteenth win in a row decides
+    assert decision.figures["n"] == 16
+    assert deployments.live("production") == decision.candidate
+    assert "Promoted: 16 of 16 votes" in gates.sentence(decision)
+
+
+def test_losses_refuse_and_leave_the_alias_alone() -> None:
+    ann = make_user()
+    decision = open_gate(ann)
+    for _ in range(12):
+        vote(decision.queue, ann, False)
+    gates.consume(decision=decision)
+    # ln(.1/.95) / ln(.4/.5) = 10.1: the eleventh loss in a row decides
+    assert (decision.status, decision.figures["n"]) == ("refused", 11)
+    assert deployments.live("production") == decision.live
+
+
+def test_votes_wait_for_the_items_drawn_before_them() -> None:
+    ann, ben = make_user(), make_user()
+    decision = open_gate(ann)
+    decision.queue.memberships.create(user=ben)
+    slow = assigning.claim(queue=decision.queue, annotator=ben)  # the first item, still being read
+    assert slow is not None
+    for _ in range(20):
+        vote(decision.queue, ann, True)
+    gates.consume(decision=decision)
+    assert (decision.status, decision.figures["n"]) == ("voting", 0)
+
+
+def test_equal_answers_count_half_without_asking_anybody() -> None:
+    ann = make_user()
+    decision = open_gate(ann, count=30, same=30)
+    assert decision.queue.items.count() == 0
+    gates.consume(decision=decision)
+    assert decision.status == "refused" and decision.figures["halves"] == decision.figures["n"]
+
+
+def test_an_unusable_item_counts_half() -> None:
+    people = [make_user() for _ in range(3)]
+    decision = open_gate(people[0])
+    for person in people[1:]:
+        decision.queue.memberships.create(user=person)
+    for person in people:
+        lease = assigning.claim(queue=decision.queue, annotator=person)
+        assert lease is not None
+        assigning.skip(assignment_id=lease.pk, annotator=person)
+    assert [v["why"] for v in gates.votes(decision)] == ["unusable"]
+
+
+def test_simulated_people_have_no_vote_outside_a_demo() -> None:
+    ann, sim = make_user(), make_user()
+    label_queue = make_queue(members=(ann,))
+    label_queue.memberships.create(user=sim, kind="simulated")
+    live, candidate = make_policy(), make_policy()
+    prompts = [make_prompt(split="gate") for _ in range(gates.MIN_PROMPTS)]
+    for prompt in prompts:
+        make_response(prompt, policy=live)
+        make_response(prompt, policy=candidate)
+    decision = gates.open_decision(
+        candidate=candidate, live=live, prompts=prompts, rule=RULE, label_queue=label_queue
+    )
+    assert [m.user for m in decision.queue.memberships.all()] == [ann]
+
+
+def test_the_second_of_two_deciding_workers_writes_nothing() -> None:
+    ann = make_user()
+    decision = open_gate(ann)
+    for _ in range(20):
+        vote(decision.queue, ann, True)
+    twin = Decision.objects.get(pk=decision.pk)
+    gates.consume(decision=decision)
+    twin.status = "voting"  # as another worker still sees it
+    gates.consume(decision=twin)
+    assert twin.status == "promoted"
+    assert decision.changes.count() == 1
+    assert Prompt.objects.filter(gate_uses=1).count() == 16
+
+
+def test_a_gate_prompt_retires_after_four_decisions() -> None:
+    fresh, tired = make_prompt(split="gate"), make_prompt(split="gate")
+    Prompt.objects.filter(pk=tired.pk).update(gate_uses=4)
+    assert gates.fresh_prompts(Prompt.objects.all(), 10, 1) == [fresh]
+
+
+def test_too_few_fresh_prompts_are_refused_before_anybody_votes() -> None:
+    with pytest.raises(Conflict, match="needs 20"):
+        open_gate(make_user(), count=5)
+
+
+def test_gate_prompts_do_not_enter_label_queues() -> None:
+    with pytest.raises(Conflict, match="decisions only"):
+        make_item(make_queue(), prompt=make_prompt(split="gate"))
+
+
+def test_an_override_needs_a_role_and_a_reason_and_says_so_for_ever() -> None:
+    ann = make_user()
+    decision = open_gate(ann)
+    for _ in range(12):
+        vote(decision.queue, ann, False)
+    gates.consume(decision=decision)
+    with pytest.raises(NotAllowed, match="engineers"):
+        gates.override(decision=decision, actor=ann, reason="I like it")
+    eve = make_user(role="engineer")
+    with pytest.raises(NotAllowed, match="reason"):
+        gates.override(decision=decision, actor=eve, reason=" ")
+    gates.override(decision=decision, actor=eve, reason="The old one leaks names.")
+    assert deployments.live("production") == decision.candidate
+    assert "against the votes" in gates.sentence(decision)
+    assert Judgment.objects.count() == 12
+
+
+def test_the_gate_queue_names_no_policy() -> None:
+    decision = open_gate(make_user())
+    words = f"{decision.queue.slug} {decision.queue.title} {decision.queue.guidelines}"
+    assert decision.candidate.slug not in words and decision.live.slug not in words
