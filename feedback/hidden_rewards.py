@@ -82,7 +82,7 @@ REWARDS: dict[str, Reward] = {"clear_and_brief": clear_and_brief, "polite_tiny":
 def simulated_vote(
     rng: np.random.Generator, reward_a: float, reward_b: float, noise: float = 0.0, left_bias: float = 0.0
 ) -> str:
-    """ "A" (shown left), "B", "tie" or "both_bad", as P(A) = (1-noise) sigmoid(D) + noise sigmoid(-D).
+    """The vote "A" (shown left), "B", "tie" or "both_bad": P(A) = (1-noise) sigmoid(D) + noise sigmoid(-D).
 
     D = reward_a - reward_b + left_bias: `noise` is the share of votes that come out the wrong way round
     (.5 tosses a coin), `left_bias` a habit in log odds (.2 picks the left one of two equals in 55%).

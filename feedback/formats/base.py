@@ -41,9 +41,7 @@ class BadLine:
     ends: bool = False
 
 
-def json_objects(
-    source: Source, longest: int = LONGEST_LINE
-) -> Iterator[tuple[int, dict[str, Any]] | BadLine]:
+def json_objects(source: Source, longest: int = LONGEST_LINE) -> Iterator[tuple[int, dict[str, Any]] | BadLine]:
     """(line number, object) or BadLine for each line that is not blank, of a file plain or gzipped.
 
     A stream must be binary and seekable (an open file, BytesIO); it stays open.

@@ -95,19 +95,25 @@ class Head:
 
 
 def fit_head(
-    differences: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, lam: float = 1.0
+    differences: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    lam: float = 1.0,
+    offset: ArrayLike | None = None,
 ) -> Head:
     """Fit on (n, F) differences of standardised features and (n,) targets in [0, 1] (1/2 = tie).
 
-    Raises ValueError for lam <= 0, non-finite numbers, or shapes that do not agree. n = 0 gives the prior.
+    offset (n,): known log odds added to theta . d, such as a habit of the voter. n = 0 gives the prior.
+    Raises ValueError for lam <= 0, non-finite numbers, or shapes that do not agree.
     """
     d, q, w = _checked(differences, target, weight, lam)
     n, width = d.shape
+    known = np.zeros(n) if offset is None else np.asarray(offset, dtype=float)
     if width <= n:
-        beta, chol = _newton(d, q, w, lam)
+        beta, chol = _newton(d, q, w, lam, known)
         return Head(beta, chol, float(lam))
     left, singular, right = np.linalg.svd(d, full_matrices=False)
-    beta, chol = _newton(left * singular, q, w, lam)
+    beta, chol = _newton(left * singular, q, w, lam, known)
     return Head(right.T @ beta, chol, float(lam), right.T)
 
 
@@ -149,10 +155,12 @@ def choose_lam(
     return min(losses, key=lambda lam: losses[lam])
 
 
-def _newton(d: np.ndarray, q: np.ndarray, w: np.ndarray, lam: float) -> tuple[np.ndarray, np.ndarray]:
+def _newton(
+    d: np.ndarray, q: np.ndarray, w: np.ndarray, lam: float, offset: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """(r,) minimiser and lower Cholesky factor (r, r) of the Hessian there."""
     theta = np.zeros(d.shape[1])
-    margin = d @ theta
+    margin = offset.copy()
 
     def loss(m: np.ndarray, b: np.ndarray) -> float:
         return float(w @ (np.logaddexp(0, m) - q * m) + lam / 2 * b @ b)

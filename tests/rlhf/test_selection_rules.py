@@ -55,9 +55,7 @@ def test_a_share_that_does_not_divide_is_right_on_average() -> None:
     """Three prompts at .25: .75 control pairs a batch."""
     prompts = [np.zeros((2, 2))] * 3
     source = rng(2)
-    control = sum(
-        arm == "control" for _ in range(2000) for *_, arm in choose_pairs(prompts, "sea", 0.25, source)
-    )
+    control = sum(arm == "control" for _ in range(2000) for *_, arm in choose_pairs(prompts, "sea", 0.25, source))
     assert control / 2000 == pytest.approx(0.75, abs=0.04)
 
 

@@ -90,9 +90,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
 
 def test_a_file_in_utf_16_is_one_complaint_not_thousands() -> None:
     text = "\n".join([row().decode()] * 5)
-    assert list(read_hh(io.BytesIO(text.encode("utf-16")))) == [
-        BadLine(1, "the file is UTF-16, not UTF-8", ends=True)
-    ]
+    assert list(read_hh(io.BytesIO(text.encode("utf-16")))) == [BadLine(1, "the file is UTF-16, not UTF-8", ends=True)]
 
 
 def test_an_empty_file_has_no_lines() -> None:

@@ -13,9 +13,7 @@ from scipy.special import expit
 from feedback.stats.heads import Head, Standardiser, accuracy, choose_lam, cross_fit, fit_head
 
 
-def planted(
-    n: int, width: int, seed: int = 0, scale: float = 1.0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def planted(n: int, width: int, seed: int = 0, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(n, F) differences, votes in {0, 1}, and the theta that cast them."""
     rng = np.random.default_rng(seed)
     theta = rng.normal(size=width) * scale / np.sqrt(width)

@@ -92,9 +92,7 @@ def test_other_votes_are_refused(votes: list) -> None:
         decide(Rule(), votes)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"name": "peek"}, {"p1": 0.5}, {"alpha": 0}, {"alpha": 0.6, "beta": 0.5}]
-)
+@pytest.mark.parametrize("settings", [{"name": "peek"}, {"p1": 0.5}, {"alpha": 0}, {"alpha": 0.6, "beta": 0.5}])
 def test_a_rule_that_makes_no_sense_is_refused(settings: dict) -> None:
     with pytest.raises(ValueError, match=r"rule|alpha|m0"):
         Rule(**settings)

@@ -41,9 +41,7 @@ def test_a_feature_grows_with_what_its_name_says(name: str, more: str, less: str
 
 def test_overlap_counts_the_prompts_content_words() -> None:
     """Words of four letters or more: describe, snow, city; the answer takes up two of three."""
-    assert (
-        feature("uses the prompt's words", "Snow fell on the city.", "Describe the snow in a city") == 2 / 3
-    )
+    assert feature("uses the prompt's words", "Snow fell on the city.", "Describe the snow in a city") == 2 / 3
 
 
 def test_full_width_and_arabic_marks_count() -> None:
