@@ -1,0 +1,51 @@
+"""What templates of both halves use: navigation by role, model text as safe HTML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.urls import NoReverseMatch, reverse
+from django.utils.safestring import SafeString
+
+from ..rendering import render_markdown
+
+register = template.Library()
+
+ENTRIES = (  # words, url name, for engineers only
+    ("Label", "feedback:queues", False),
+    ("Teach", "rlhf:teach", False),
+    ("Loops", "rlhf:loops", True),
+    ("Runs", "rlhf:runs", True),
+    ("Datasets", "rlhf:datasets", True),
+    ("Models", "rlhf:policies", True),
+)
+
+
+@register.simple_tag(takes_context=True)
+def nav_links(context: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries that this person may open, each with its words, address and whether one is inside it."""
+    request = context.get("request")
+    user = getattr(request, "user", None)
+    if request is None or user is None or not user.is_authenticated:
+        return []
+    links = [(words, _address(name)) for words, name, staff in ENTRIES if user.is_engineer or not staff]
+    return [{"words": w, "url": u, "here": request.path.startswith(u)} for w, u in links if u]
+
+
+def _address(name: str) -> str | None:
+    try:
+        return reverse(name)
+    except NoReverseMatch:  # a half that is not installed has no entry
+        return None
+
+
+@register.simple_tag
+def demo_workspace() -> bool:
+    return bool(settings.PLUMBLINE_DEMO)
+
+
+@register.filter
+def markdown(text: str) -> SafeString:
+    return render_markdown(text)
