@@ -19,7 +19,7 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -111,7 +111,7 @@ def cancel(*, run: Run, actor: User | None = None) -> Run:
 def resume(*, run: Run, actor: User | None = None) -> Run:
     """Put a failed or cancelled run back; it goes on from its last checkpoint."""
     with transaction.atomic():
-        advance(run, "queued", cancel_requested=False, note="", error=None, attempt=0, finished_at=None)
+        advance(run, "queued", cancel_requested=False, note="", error=None, crashes=0, finished_at=None)
         events.record("run.resumed", run, actor=actor)
         wake("rlhf.tasks.run_job", str(run.pk))
     (run_dir(run) / "stop").unlink(missing_ok=True)
@@ -278,16 +278,16 @@ class Progress:
     """Copies new lines of progress.jsonl into rows. A partial last line waits; the later line of a step wins."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self.path, self.stream, self.rest = run, run_dir(run) / "progress.jsonl", None, ""
-        self.stream: TextIO | None = None
+        self.run, self.path, self.read = run, run_dir(run) / "progress.jsonl", 0
 
     def copy(self) -> None:
-        if self.stream is None:
-            if not self.path.exists():
-                return
-            self.stream = self.path.open(encoding="utf-8")
-        *lines, self.rest = (self.rest + self.stream.read()).split("\n")
-        rows = [json.loads(line) for line in lines if line.strip()]
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as stream:
+            stream.seek(self.read)
+            whole, _, _ = stream.read().rpartition(b"\n")
+        self.read += len(whole) + 1 if whole else 0
+        rows = [json.loads(line) for line in whole.splitlines() if line.strip()]
         if not rows:
             return
         self._store(rows)

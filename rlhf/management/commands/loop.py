@@ -13,7 +13,7 @@ from rlhf.models import Loop, RewardDataset, Round, Run
 
 
 class Command(BaseCommand):
-    help = "tick: do the next thing. run: go on, doing the work in this process, until the round closes or people must vote."
+    help = "tick: do the next thing; run: do the work here until the round closes or people must vote."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=("tick", "run", "retry"))

@@ -1,0 +1,38 @@
+"""An engine whose deeds stand in its spec's `run.inputs`: the launcher template of the run tests points here.
+
+    python scripted_engine.py RUN_DIR     reads RUN_DIR/script.json {"exit", "progress", "seconds", "error", "crash_until"}
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+
+def main(folder: Path) -> int:
+    script = json.loads((folder / "script.json").read_text())
+    spec = json.loads((folder / "spec.json").read_text())
+    if spec["attempt"] <= script.get("crash_until", 0):
+        return 1
+    with (folder / "progress.jsonl").open("a") as stream:
+        for step, metrics in enumerate(script.get("progress", []), start=1):
+            row = {"step": step, "total": len(script["progress"]), "at": time.time(), "metrics": metrics}
+            stream.write(json.dumps(row) + "\n")
+    end = time.monotonic() + script.get("seconds", 0)
+    while time.monotonic() < end:
+        if (folder / "stop").exists():
+            return 10
+        time.sleep(0.02)
+    if script.get("error"):
+        (folder / "error.json").write_text(json.dumps(script["error"]))
+        return 20
+    (folder / "out").mkdir(exist_ok=True)
+    (folder / "out" / "weights.txt").write_text(script.get("weights", "w"))
+    (folder / "result.json").write_text(json.dumps({"figures": {"loss": 1.5}, "seconds": 0.1}))
+    return int(script.get("exit", 0))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
