@@ -120,7 +120,9 @@ def _begin(path: Path, format: str, slug: str, actor: User | None) -> Import:
         raise Conflict(f"The queue {slug} does not collect comparisons for learning.", where="queue")
     if queue is None and not slug:
         raise BadInput("queue: name one; the file's name gives none.", where="queue")
-    unfinished = ImportBatch.objects.filter(queue=queue, format=format, status="staging", report__digest=digest)
+    unfinished = ImportBatch.objects.filter(
+        queue=queue, format=format, status="staging", report__digest=digest
+    )
     batch = unfinished.first() if queue else None
     report = Report(queue=slug, resumed=batch is not None)
     return Import(path, format, slug, actor, digest, report, batch)
