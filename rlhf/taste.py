@@ -53,10 +53,7 @@ def leanings(head: Head) -> list[Leaning]:
 def foresight(differences: np.ndarray, votes: np.ndarray) -> np.ndarray:
     """(n,) P(left) of each vote by the head fitted on the votes before it: never on the vote itself."""
     return np.array(
-        [
-            float(expit(learn(differences[:t], votes[:t]).rewards(differences[t : t + 1])[0]))
-            for t in range(len(votes))
-        ]
+        [float(expit(learn(differences[:t], votes[:t]).rewards(differences[t : t + 1])[0])) for t in range(len(votes))]
     )
 
 
@@ -77,7 +74,7 @@ class Verdict:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95% interval. Valid because it is looked at once, after a number of votes fixed beforehand."""
+        """Wilson's 95% interval: valid since it is looked at once, after a number of votes fixed beforehand."""
         return wilson(self.score, self.n)
 
     @property
@@ -87,9 +84,10 @@ class Verdict:
 
     @property
     def more(self) -> int | None:
-        """Further votes for a fixed test (5%, two-sided, power .8) to tell this share from 1/2; None: above 1,000.
+        """Further votes that would tell this share from 1/2 (fixed test, 5% two-sided, power .8).
 
-        n = ((z_.975 / 2 + z_.8 sqrt(p (1-p))) / (p - 1/2))^2, rounded up to tens. 8 of 12: 68 in all, 60 more.
+        n = ((z_.975 / 2 + z_.8 sqrt(p (1-p))) / (p - 1/2))^2, the rest rounded up to tens; 8 of 12 needs 68,
+        so 60 more. None: above 1,000.
         """
         p = self.score / self.n
         if abs(p - 0.5) < 1e-9:
@@ -106,9 +104,7 @@ class Verdict:
         if self.evidence:
             side = "for" if self.score * 2 > self.n else "against"
             return f"{head}: evidence {side} your head."
-        more = (
-            f"about {self.more} more" if self.more else "more than 1,000 more, if there is anything to find"
-        )
+        more = f"about {self.more} more" if self.more else "more than 1,000 more, if there is anything to find"
         return f"{head}, not yet evidence; {more}."
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -26,9 +25,9 @@ from feedback.stats.style import STYLE_NAMES, style_matrix
 
 from . import taste
 from .models import Lesson, LessonVote
+from .selection import differ_visibly
 
 TAUGHT, BLIND, DRAWS = 20, 12, 4
-SAME_WORDS = 0.85  # answers that share more of their words than this look alike
 VOTES = {"left": 1.0, "right": 0.0, "tie": 0.5}
 
 
@@ -141,7 +140,7 @@ class Course:
         return min(zip(answers, rewards, strict=True), key=lambda row: (-row[1], row[0].pk))[0]
 
     def head_wins(self) -> list[float]:
-        """For each blind vote: 1 where the head's answer was picked, 0 where the random one, 1/2 for a tie."""
+        """By blind vote: 1 where the head's answer was picked, 0 where the random one was, 1/2 for a tie."""
         return [
             VOTES[v.picked] if self.favourite([v.left, v.right]).pk == v.left_id else 1 - VOTES[v.picked]
             for v in self.votes[TAUGHT:]
@@ -239,15 +238,9 @@ def different_draws(draws: list[Response]) -> list[Response]:
     """The first four draws of which no two look alike (fewer where there are no four)."""
     kept: list[Response] = []
     for draw in draws:
-        if len(kept) < DRAWS and all(visibly_different(draw.content, k.content) for k in kept):
+        if draw.content.strip() and len(kept) < DRAWS and all(differ_visibly(draw.content, k.content) for k in kept):
             kept.append(draw)
     return kept
-
-
-def visibly_different(one: str, other: str) -> bool:
-    """Whether a reader sees at a glance that the texts differ: they share less than 85% of their words."""
-    a, b = (set(re.findall(r"\w+", text.lower())) for text in (one, other))
-    return len(a & b) < SAME_WORDS * len(a | b)
 
 
 def _lot(seed: int, key: str) -> bytes:

@@ -1,6 +1,36 @@
+"""The lesson's address, and the engineer's: /loops/, /runs/, /datasets/, /policies/, /decisions/."""
+
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
+
+from .views import datasets, decisions, loops, models, runs, teach
 
 app_name = "rlhf"
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("teach/", teach.page, name="teach"),
+    path("teach/start/", teach.start, name="teach-start"),
+    path("teach/vote/", teach.vote, name="teach-vote"),
+    path("teach/undo/", teach.undo, name="teach-undo"),
+    path("loops/", loops.index, name="loops"),
+    path("loops/<slug:slug>/", loops.page, name="loop"),
+    path("loops/<slug:slug>/go/", loops.go, name="loop-go"),
+    path("loops/<slug:slug>/retry/", loops.retry, name="loop-retry"),
+    path("loops/<slug:slug>/pause/", loops.pause, name="loop-pause"),
+    path("runs/", runs.index, name="runs"),
+    path("runs/<uuid:pk>/", runs.page, name="run"),
+    path("runs/<uuid:pk>/metrics.json", runs.metrics, name="run-metrics"),
+    path("runs/<uuid:pk>/cancel/", runs.cancel, name="run-cancel"),
+    path("runs/<uuid:pk>/resume/", runs.resume, name="run-resume"),
+    path("datasets/", datasets.index, name="datasets"),
+    path("datasets/<uuid:pk>/", datasets.page, name="dataset"),
+    path("datasets/<uuid:pk>/files/<str:name>", datasets.download, name="dataset-file"),
+    path("policies/", models.index, name="policies"),
+    path("policies/<slug:slug>/", models.policy, name="policy"),
+    path("reward-models/<slug:slug>/", models.reward_model, name="reward-model"),
+    path("deployments/<slug:alias>/promote/", models.promote, name="promote"),
+    path("deployments/<slug:alias>/rollback/", models.rollback, name="rollback"),
+    path("decisions/", decisions.index, name="decisions"),
+    path("decisions/<uuid:pk>/", decisions.page, name="decision"),
+    path("decisions/<uuid:pk>/override/", decisions.override, name="decision-override"),
+]

@@ -1,0 +1,100 @@
+"""When a round entered and left its steps, and how long a step is likely to take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+
+from django.utils import timezone
+
+from .loops import STEPS
+from .models import Loop, Round, RoundStep, Run
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One step of a round. `state`: done, here, failed or ahead; seconds are None where nothing is known."""
+
+    name: str
+    title: str
+    state: str
+    seconds: float | None
+    estimate: float | None
+    left: float | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.state == "here"
+
+
+def stops(round_: Round, now: datetime | None = None) -> list[Stop]:
+    """The nine steps in order, with time taken, the usual time, and what is left of the present one."""
+    now = now or timezone.now()
+    times = {step.name: step for step in round_.steps.all()}
+    usual = usual_seconds(round_.loop)
+    here = round_.failed_step or round_.status
+    names = list(STEPS)
+    index = names.index(here) if here in STEPS else len(names)
+    return [
+        Stop(
+            name=name,
+            title=STEPS[name],
+            state=_state(n, index, round_.status),
+            seconds=_seconds(times.get(name), now),
+            estimate=usual.get(name),
+            left=_left(round_, name, now) if n == index else None,
+        )
+        for n, name in enumerate(names)
+    ]
+
+
+def usual_seconds(loop: Loop) -> dict[str, float]:
+    """Median seconds of each finished step over the loop's rounds, the present one included."""
+    found: dict[str, list[float]] = {}
+    for step in RoundStep.objects.filter(round__loop=loop, ended_at__isnull=False):
+        found.setdefault(step.name, []).append(_seconds(step, timezone.now()) or 0.0)
+    return {name: median(values) for name, values in found.items()}
+
+
+def seconds_left(run: Run | None, now: datetime | None = None) -> float | None:
+    """What a running job still needs at the pace it has had; None before its first step.
+
+    A resumed run counts from its first start, so it errs on the long side.
+    """
+    if run is None or run.status != "running" or not (run.started_at and run.step and run.total_steps):
+        return None
+    gone = ((now or timezone.now()) - run.started_at).total_seconds()
+    return max(0.0, gone * (run.total_steps - run.step) / run.step)
+
+
+STEP_RUNS = {
+    "rewarding": ("reward_run",),
+    "sampling": ("sample_run",),
+    "ranking": ("score_run",),
+    "training": ("train_run",),
+    "answering": ("answer_run", "live_answer_run"),
+    "asking": ("next_run", "next_score_run"),
+}
+
+
+def step_runs(round_: Round, name: str) -> list[Run]:
+    """The runs that a step ordered, as far as they exist."""
+    return [run for field in STEP_RUNS.get(name, ()) if (run := getattr(round_, field)) is not None]
+
+
+def _left(round_: Round, name: str, now: datetime) -> float | None:
+    left = [s for run in step_runs(round_, name) if (s := seconds_left(run, now)) is not None]
+    return sum(left) if left else None
+
+
+def _state(n: int, index: int, status: str) -> str:
+    if n < index:
+        return "done"
+    if n > index:
+        return "ahead"
+    return "failed" if status == "failed" else "here"
+
+
+def _seconds(step: RoundStep | None, now: datetime) -> float | None:
+    return ((step.ended_at or now) - step.started_at).total_seconds() if step else None

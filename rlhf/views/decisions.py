@@ -1,0 +1,135 @@
+"""Decisions: one sentence first, then every figure it rests on."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from feedback.errors import PlumblineError
+from feedback.models import Prompt, Response
+from feedback.stats.sequential import confidence_sequence
+
+from .. import gates
+from ..models import Decision, Deployment
+from . import drawing
+from .access import engineers
+
+SHARES = drawing.Frame(34, 10, 394, 160, 0.0, 1.0)
+LOOKS = 40  # points at which the confidence sequence is drawn
+SHOWN = 5
+
+
+@engineers
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    found = Decision.objects.select_related("candidate", "live", "queue")
+    page = Paginator(found, 50).get_page(request.GET.get("page"))
+    rows = [(decision, gates.sentence(decision)) for decision in page]
+    return render(request, "rlhf/decisions.html", {"page": page, "rows": rows})
+
+
+@engineers
+@require_GET
+def page(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The page, or its moving part for htmx while the votes come in."""
+    found = Decision.objects.select_related("candidate", "live", "queue", "override_by")
+    decision = get_object_or_404(found, pk=pk)
+    template = "rlhf/_decision.html" if request.htmx else "rlhf/decision.html"  # type: ignore[attr-defined]
+    return render(request, template, decision_context(decision))
+
+
+@engineers
+@require_POST
+def override(request: HttpRequest, pk: UUID) -> HttpResponse:
+    decision = get_object_or_404(Decision, pk=pk)
+    try:
+        gates.override(decision=decision, actor=request.user, reason=request.POST.get("reason", ""))  # type: ignore[arg-type]
+        messages.success(request, f"{decision.candidate.slug} is live under {decision.alias} now.")
+    except PlumblineError as wrong:
+        messages.error(request, wrong.message)
+    return redirect("rlhf:decision", pk)
+
+
+def standing(decision: Decision) -> dict[str, Any]:
+    """The sentence and the figures in the short form that other pages show as well."""
+    return {"sentence": gates.sentence(decision), "figures": decision.figures, "simulated": simulated(decision)}
+
+
+def simulated(decision: Decision) -> bool:
+    """Whether simulated people stand behind it: stored with the verdict, looked up before."""
+    return decision.simulated or decision.queue.judgments.filter(author_kind="simulated").exists()
+
+
+def decision_context(decision: Decision) -> dict[str, Any]:
+    figures = decision.figures
+    xs = [vote["x"] for vote in figures.get("votes", [])]
+    deployment = Deployment.objects.filter(alias=decision.alias).first()
+    return {
+        "decision": decision,
+        "standing": standing(decision),
+        "figures": figures,
+        "votes": figures.get("votes", []),
+        "interval": interval_chart(xs, decision.rule.get("alpha", 0.05)) if xs else None,
+        "path": path_chart(figures) if xs else None,
+        "live_now": deployment is not None and deployment.policy_id == decision.candidate_id,
+        "samples": before_and_after(decision),
+        "round": getattr(decision, "round", None),
+    }
+
+
+def interval_chart(votes: list[float], alpha: float) -> dict[str, Any]:
+    """The confidence sequence and the running share of votes for the candidate, vote by vote."""
+    n = len(votes)
+    steps = sorted({round(1 + i * (n - 1) / max(LOOKS - 1, 1)) for i in range(LOOKS)})
+    limits = [confidence_sequence(votes[:k], alpha) for k in steps]
+    means = [sum(votes[: k + 1]) / (k + 1) for k in range(n)]
+    return {
+        "band": drawing.band(SHARES, steps, [a for a, _ in limits], [b for _, b in limits], n),
+        "line": drawing.line(SHARES, means),
+        "half": SHARES.y(0.5),
+        "n": n,
+    }
+
+
+def path_chart(figures: dict[str, Any]) -> dict[str, Any]:
+    """The rule's statistic between the line that promotes and the line that refuses."""
+    path, upper = figures["path"], figures["upper"]
+    lower = figures.get("lower")
+    bottom = min([*path, lower if lower is not None else -upper, 0.0])
+    frame = drawing.Frame(34, 10, 394, 160, bottom * 1.15, max([*path, upper]) * 1.15)
+    return {
+        "line": drawing.line(frame, path),
+        "upper": frame.y(upper),
+        "lower": None if lower is None else frame.y(lower),
+        "zero": frame.y(0.0),
+        "n": len(path),
+    }
+
+
+def before_and_after(decision: Decision) -> list[dict[str, Any]]:
+    """Five prompts drawn by the decision's seed, with both answers. Nothing while people still vote on them."""
+    if decision.status == "voting":
+        return []
+    entries = sorted(decision.entries, key=lambda entry: entry["prompt"])
+    drawn = random.Random(decision.seed).sample(entries, min(SHOWN, len(entries)))
+    prompts = {p.key: p for p in Prompt.objects.filter(key__in=[e["prompt"] for e in drawn])}
+    keys = [e[side] for e in drawn for side in ("candidate", "live")]
+    answers = {r.key: r for r in Response.objects.filter(key__in=keys)}
+    said = {vote["prompt"]: vote["why"] for vote in decision.figures.get("votes", [])}
+    return [
+        {
+            "prompt": prompts[e["prompt"]],
+            "live": answers[e["live"]],
+            "candidate": answers[e["candidate"]],
+            "vote": said.get(e["prompt"]),
+        }
+        for e in drawn
+        if e["prompt"] in prompts and e["live"] in answers and e["candidate"] in answers
+    ]

@@ -1,0 +1,134 @@
+"""Policies, reward models, and the aliases that point at policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from feedback.errors import PlumblineError
+from feedback.models import Policy, Response
+
+from .. import deployments
+from ..models import Deployment, RewardModel, Run
+from ..templatetags.rlhf_figures import estimate_parts
+from .access import engineers
+
+
+@engineers
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    context = {
+        "deployments": Deployment.objects.select_related("policy").order_by("alias"),
+        "policies": Policy.objects.annotate(answers=Count("responses")).select_related("parent").order_by("-pk"),
+        "reward_models": RewardModel.objects.select_related("run__dataset"),
+    }
+    return render(request, "rlhf/policies.html", context)
+
+
+@engineers
+@require_GET
+def policy(request: HttpRequest, slug: str) -> HttpResponse:
+    found = get_object_or_404(Policy.objects.select_related("parent"), slug=slug)
+    context = {
+        "policy": found,
+        "run": Run.objects.filter(produced_policy=found).select_related("dataset").first(),
+        "head": RewardModel.objects.filter(artifact=found.head).first() if found.head else None,
+        "aliases": [_alias(d, found) for d in Deployment.objects.select_related("policy").order_by("alias")],
+        "decisions": found.decisions.select_related("live"),
+        "evaluations": found.evaluations.order_by("-pk")[:10],
+        "answers": found.responses.count(),
+        "samples": _samples(found),
+    }
+    return render(request, "rlhf/policy.html", context)
+
+
+def _alias(deployment: Deployment, policy: Policy) -> dict[str, Any]:
+    """An alias as this policy sees it: whether it is live there, what was, and whether a decision speaks for it."""
+    changes = list(deployment.changes.select_related("policy", "previous", "decision", "actor")[:20])
+    return {
+        "deployment": deployment,
+        "here": deployment.policy_id == policy.pk,
+        "was_here": any(policy.pk in (c.policy_id, c.previous_id) for c in changes),
+        "changes": changes,
+        "decision": policy.decisions.filter(alias=deployment.alias, live=deployment.policy, status="promoted").first(),
+    }
+
+
+def _samples(policy: Policy) -> list[Response]:
+    """A few of its answers. Gate prompts are read by decisions only, so they are not among them."""
+    return list(
+        Response.objects.filter(policy=policy)
+        .exclude(prompt__split="gate")
+        .select_related("prompt")
+        .order_by("prompt__split", "prompt__key", "draw")[:4]
+    )
+
+
+@engineers
+@require_GET
+def reward_model(request: HttpRequest, slug: str) -> HttpResponse:
+    model = get_object_or_404(RewardModel.objects.select_related("run__dataset"), slug=slug)
+    context = {
+        "model": model,
+        "figures": model.figures,
+        "versus": versus(model.figures),
+        "rest": {k: v for k, v in model.figures.items() if k not in SHOWN},
+        "chosen_by": Policy.objects.filter(head=model.artifact),
+        "runs": model.used_by.all()[:20],
+    }
+    return render(request, "rlhf/reward_model.html", context)
+
+
+def versus(figures: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The head's accuracy and what length alone would do, as bars of a 100 wide box (places from 0 to 100)."""
+    rows = []
+    for words, name in (("this head", "accuracy"), ("longer wins", "longer_wins"), ("shorter wins", "shorter_wins")):
+        value, low, high, _ = estimate_parts(figures.get(name))
+        if value is not None and low is not None:
+            places = {"width": round(100 * value, 1), "low": round(100 * low, 1), "high": round(100 * high, 1)}
+            rows.append((words, {"share": figures[name], **places}))
+    return rows
+
+
+SHOWN = {"accuracy", "accuracy_on", "longer_wins", "shorter_wins", "calibration_slope", "ece", "log_loss", "n"}
+
+
+@engineers
+@require_POST
+def promote(request: HttpRequest, alias: str) -> HttpResponse:
+    """Point the alias at the policy named in the form; with a reason where no decision speaks for it."""
+    chosen = get_object_or_404(Policy, slug=request.POST.get("policy", ""))
+    reason = request.POST.get("reason", "")
+    try:
+        deployments.promote(
+            policy=chosen,
+            alias=alias,
+            actor=request.user,  # type: ignore[arg-type]
+            force=request.POST.get("force") == "1",
+            reason=reason,
+        )
+        messages.success(request, f"{chosen.slug} is live under {alias} now.")
+    except PlumblineError as wrong:
+        messages.error(request, wrong.message)
+    return redirect("rlhf:policy", chosen.slug)
+
+
+@engineers
+@require_POST
+def rollback(request: HttpRequest, alias: str) -> HttpResponse:
+    get_object_or_404(Deployment, alias=alias)
+    try:
+        change = deployments.rollback(
+            alias=alias,
+            actor=request.user,  # type: ignore[arg-type]
+            reason=request.POST.get("reason", ""),
+        )
+        messages.success(request, f"{alias} is back at {change.policy.slug}.")
+    except PlumblineError as wrong:
+        messages.error(request, wrong.message)
+    return redirect("rlhf:policies")
