@@ -91,7 +91,7 @@ class PolicyOut(s.Serializer[Any]):
     adapter = s.CharField()
     system_prompt = s.CharField()
     decoding = s.DictField()
-    parent = s.CharField(allow_null=True)
+    parent = s.CharField(allow_null=True)  # type: ignore[assignment]
     created_at = s.DateTimeField()
 
 

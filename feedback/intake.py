@@ -56,16 +56,17 @@ def add_prompts(*, rows: list[dict[str, Any]], actor: User | None = None) -> Int
     A group already known keeps its split whatever the row says (splits never change); a row that asks
     for another one is refused. Raises BadInput naming the index.
     """
-    parsed = [_parse_prompt(row, f"[{i}]") for i, row in enumerate(rows)]
+    parsed = [parse_prompt(row, f"[{i}]") for i, row in enumerate(rows)]
     with transaction.atomic():
         known = set(Prompt.objects.filter(key__in=[p.key for p in parsed]).values_list("key", flat=True))
-        _settle_splits(parsed, rows)
+        settle_splits(parsed)
         fresh = {p.key: p for p in parsed if p.key not in known}
         Prompt.objects.bulk_create(fresh.values(), batch_size=BATCH, ignore_conflicts=True)
     return Intake(ids=[p.key for p in parsed], created=len(fresh))
 
 
-def _parse_prompt(row: Any, where: str) -> Prompt:
+def parse_prompt(row: Any, where: str) -> Prompt:
+    """The prompt that a row describes, not stored, its split as asked ("" for none). Raises BadInput."""
     if not isinstance(row, dict):
         raise BadInput(f"{where}: expected an object with messages.", where=where)
     row = _clean(row, where)
@@ -73,6 +74,9 @@ def _parse_prompt(row: Any, where: str) -> Prompt:
     split = row.get("split")
     if split is not None and split not in SPLITS:
         raise BadInput(f"{where}.split: {split!r} is none of {', '.join(SPLITS)}.", where=f"{where}.split")
+    metadata = {} if row.get("metadata") is None else row["metadata"]
+    if not isinstance(metadata, dict):
+        raise BadInput(f"{where}.metadata: expected an object.", where=f"{where}.metadata")
     given = row.get("group")
     if given is not None and not isinstance(given, str):
         raise BadInput(f"{where}.group: expected a string.", where=f"{where}.group")
@@ -83,14 +87,20 @@ def _parse_prompt(row: Any, where: str) -> Prompt:
         group=group,
         split=split or "",
         external_id=str(row.get("external_id") or "")[:200],
-        metadata=row.get("metadata") or {},
+        metadata=metadata,
     )
 
 
-def _settle_splits(parsed: list[Prompt], rows: list[dict[str, Any]]) -> None:
-    """Give every prompt the split of its group: as known, else as the first row of the group asks, else by hash."""
-    groups = {p.group for p in parsed}
-    settled = dict(Prompt.objects.filter(group__in=groups).values_list("group", "split").distinct())
+def settle_splits(parsed: list[Prompt]) -> None:
+    """Give every prompt the split of its group: as known, else as the first row of the group asks, else by hash.
+
+    Reads only. Raises Conflict naming the index where a row asks for another split than its group has.
+    """
+    groups = sorted({p.group for p in parsed})
+    settled: dict[str, str] = {}
+    for start in range(0, len(groups), BATCH):
+        known = Prompt.objects.filter(group__in=groups[start : start + BATCH])
+        settled.update(known.values_list("group", "split").distinct())
     for i, prompt in enumerate(parsed):
         asked = prompt.split
         prompt.split = settled.setdefault(prompt.group, asked or split_of(prompt.group))
@@ -153,8 +163,8 @@ def add_responses(*, rows: list[dict[str, Any]], actor: User | None = None, allo
 
     `allow_empty` is for our own generation: a model that says nothing has answered, badly.
     """
-    prompts = _lookup(Prompt, "key", {r.get("prompt") for r in rows if isinstance(r, dict)})
-    policies = _lookup(Policy, "slug", {r.get("policy") for r in rows if isinstance(r, dict)})
+    prompts = _lookup(Prompt, "key", [r.get("prompt") for r in rows if isinstance(r, dict)])
+    policies = _lookup(Policy, "slug", [r.get("policy") for r in rows if isinstance(r, dict)])
     parsed = [_parse_response(row, f"[{i}]", prompts, policies, allow_empty) for i, row in enumerate(rows)]
     with transaction.atomic():
         known = set(Response.objects.filter(key__in=[r.key for r in parsed]).values_list("key", flat=True))
@@ -164,7 +174,7 @@ def add_responses(*, rows: list[dict[str, Any]], actor: User | None = None, allo
 
 
 def _lookup(model: Any, column: str, values: Iterable[Any]) -> dict[str, Any]:
-    wanted = [v for v in values if isinstance(v, str)]
+    wanted = {v for v in values if isinstance(v, str)}
     return {getattr(row, column): row for row in model.objects.filter(**{f"{column}__in": wanted})}
 
 
@@ -177,9 +187,7 @@ def _parse_response(
     content = row.get("content")
     if not isinstance(content, str) or not (content.strip() or allow_empty):
         raise BadInput(f"{where}.content: expected text that is not empty.", where=f"{where}.content")
-    draw = row.get("draw", 0)
-    if not isinstance(draw, int) or isinstance(draw, bool) or draw < 0:
-        raise BadInput(f"{where}.draw: expected a number from 0.", where=f"{where}.draw")
+    draw = _count(row, "draw", where) or 0
     prompt = _known(prompts, row.get("prompt"), f"{where}.prompt", "prompt")
     policy = _known(policies, row.get("policy"), f"{where}.policy", "policy")
     return Response(
@@ -189,9 +197,16 @@ def _parse_response(
         draw=draw,
         content=content,
         finish_reason=str(row.get("finish_reason") or "")[:16],
-        prompt_tokens=row.get("prompt_tokens"),
-        completion_tokens=row.get("completion_tokens"),
+        prompt_tokens=_count(row, "prompt_tokens", where),
+        completion_tokens=_count(row, "completion_tokens", where),
     )
+
+
+def _count(row: dict[str, Any], name: str, where: str) -> int | None:
+    value = row.get(name)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31):
+        raise BadInput(f"{where}.{name}: expected a whole number from 0.", where=f"{where}.{name}")
+    return value
 
 
 def _known(rows: dict[str, Any], name: Any, where: str, noun: str) -> Any:

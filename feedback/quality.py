@@ -14,9 +14,12 @@ from django.utils import timezone
 from .errors import NotAllowed
 from .kinds import SLOTS
 from .models import Assignment, Item, Judgment, Membership, Queue, User
+from .stats import agreement as agreeing
 from .stats.estimates import wilson
+from .stats.positions import left_picks
 
 PACE_WINDOW = timedelta(hours=24)
+RESAMPLED = 5_000_000  # rows drawn at most for an interval, so that a large queue's page stays quick
 
 
 def figures_for(*, queue: Queue, user: User) -> dict[str, Any]:
@@ -79,9 +82,11 @@ def estimate(successes: float, n: int) -> dict[str, Any]:
 
 
 def left_pick_rate(rows: QuerySet[Judgment]) -> dict[str, Any]:
-    """Of the judgments that picked a side of a pair, the share that picked the one shown first."""
+    """Of the judgments that picked a side of a pair, the share that picked the one shown first; p against 1/2."""
     picked = dict(rows.filter(evidence__slot__in=["A", "B"]).values_list("evidence__slot").annotate(n=Count("pk")))
-    return estimate(picked.get("A", 0), sum(picked.values()))
+    left, right = picked.get("A", 0), picked.get("B", 0)
+    p = left_picks(left, right).p
+    return {**estimate(left, left + right), "p": None if p is None else round(p, 6)}
 
 
 def gold_accuracy(rows: QuerySet[Judgment]) -> dict[str, Any]:
@@ -97,12 +102,27 @@ def _position(choice: str) -> Any:
 
 
 def agreement(rows: QuerySet[Judgment]) -> dict[str, Any]:
-    """Krippendorff's alpha and raw agreement over items that two or more people judged; `n` items."""
-    by_item: dict[int, list[Any]] = defaultdict(list)
-    answers = rows.filter(item__gold__isnull=True).values_list("item_id", "answer__choice")
-    for item, choice in answers:
+    """Krippendorff's alpha and raw agreement over the `n` items that two or more people judged."""
+    by_item: dict[int, list[str]] = defaultdict(list)
+    for item, choice in rows.filter(item__gold__isnull=True).values_list("item_id", "answer__choice"):
         by_item[item].append(str(choice))
-    return {"n": sum(len(votes) > 1 for votes in by_item.values())}
+    units = [votes for votes in by_item.values() if len(votes) > 1]
+    found = agreeing.agreement(units, draws=max(50, min(1000, RESAMPLED // max(len(units), 1))))
+    raw = found.raw
+    return {
+        "alpha": rounded(found.alpha),
+        "alpha_low": rounded(found.alpha_low),
+        "alpha_high": rounded(found.alpha_high),
+        "raw": rounded(raw.value) if raw else None,
+        "raw_low": rounded(raw.low) if raw else None,
+        "raw_high": rounded(raw.high) if raw else None,
+        "n": found.n,
+        "reason": found.reason,
+    }
+
+
+def rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def annotators(queue: Queue) -> list[dict[str, Any]]:
