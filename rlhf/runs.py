@@ -238,6 +238,8 @@ def _supervise(run: Run) -> int:
         return _watch(run, child)
     finally:
         _kill_group(child, signal.SIGKILL)  # whatever the launcher left behind
+        assert child.stdin is not None
+        child.stdin.close()
         child.wait()
 
 
