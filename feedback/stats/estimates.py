@@ -116,6 +116,24 @@ def calibration_slope(p_hat: ArrayLike, target: ArrayLike, groups: ArrayLike | N
     return calibration(p_hat, target, groups).slope
 
 
+def debiased_ece(p_hat: ArrayLike, target: ArrayLike, bins: int = 10) -> float:
+    """Root mean square gap between predicted and observed shares over equal bins of [0, 1], less its noise.
+
+    Each bin's squared gap loses q(1-q)/(n-1), what chance alone gives (Kumar et al. 2019); below 0 is 0.
+    The plug-in figure would average .08 for a perfectly calibrated model on 150 votes. NaN without rows.
+    """
+    p, q = np.asarray(p_hat, dtype=float), np.asarray(target, dtype=float)
+    if len(p) == 0:
+        return float("nan")
+    index = np.minimum((p * bins).astype(int), bins - 1)
+    n = np.bincount(index, minlength=bins)
+    used = n > 1  # one vote alone cannot be told from noise
+    gap = np.bincount(index, weights=p - q, minlength=bins)[used] / n[used]
+    observed = np.bincount(index, weights=q, minlength=bins)[used] / n[used]
+    square = gap**2 - observed * (1 - observed) / (n[used] - 1)
+    return float(np.sqrt(max(0.0, (n[used] * square).sum() / max(n[used].sum(), 1))))
+
+
 def _logistic(design: np.ndarray, q: np.ndarray) -> np.ndarray:
     """Newton with backtracking; a ridge of 1e-6 keeps perfectly separated rows finite."""
     beta = np.array([1.0, 0.0])
