@@ -191,9 +191,10 @@ def _betting(rule: Rule, x: np.ndarray) -> np.ndarray:
 def _mixture(rule: Rule, x: np.ndarray) -> np.ndarray:
     wins, losses = np.cumsum(x == 1, axis=-1), np.cumsum(x == 0, axis=-1)
     # betaincc is slow and paths share their counts: once for each pair of wins and losses.
-    pairs, where = np.unique(wins + 1j * losses, return_inverse=True)
+    base = x.shape[-1] + 1
+    pairs, where = np.unique(wins * base + losses, return_inverse=True)
     with np.errstate(divide="ignore"):  # a hopeless candidate: log 0 = -inf is meant
-        tail = np.log(betaincc(pairs.real + 1, pairs.imag + 1, rule.m0))[where].reshape(wins.shape)
+        tail = np.log(betaincc(pairs // base + 1.0, pairs % base + 1.0, rule.m0))[where].reshape(wins.shape)
     null = wins * np.log(rule.m0) + losses * np.log1p(-rule.m0)
     return betaln(wins + 1, losses + 1) + tail - np.log1p(-rule.m0) - null
 
