@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
-from feedback import intake
-from feedback.models import Policy, Queue
-from rlhf.models import Decision, Deployment, DeploymentChange, Loop, RewardDataset, RewardModel, Round, Run
-from tests.factories import make_policy, make_queue
+from feedback import assigning, intake, judging
+from feedback.models import Policy, Queue, User
+from feedback.stats.sequential import Rule
+from rlhf import deployments, gates, reward_datasets
+from rlhf.loops import STEPS
+from rlhf.models import (
+    Decision,
+    Deployment,
+    DeploymentChange,
+    Loop,
+    RewardDataset,
+    RewardModel,
+    Round,
+    RoundStep,
+    Run,
+    RunMetric,
+)
+from tests.factories import make_item, make_member, make_policy, make_prompt, make_queue, make_response, make_user
 
 _n = itertools.count(1)
 STYLES = (
@@ -90,3 +105,108 @@ def make_loop(slug: str = "", *, queue: Queue | None = None, **fields: Any) -> L
 
 def make_round(loop: Loop | None = None, *, number: int = 1, **fields: Any) -> Round:
     return Round.objects.create(loop=loop or make_loop(), number=number, **fields)
+
+
+def vote(queue: Queue, person: User, wanted: int | str) -> None:
+    """One judgment by the person on their next item: position 0 or 1, tie or both_bad."""
+    lease = assigning.claim(queue=queue, annotator=person)
+    assert lease is not None
+    choice = wanted if isinstance(wanted, str) else "AB"[lease.order.index(wanted)]
+    judging.judge(assignment_id=lease.pk, annotator=person, body={"choice": choice})
+
+
+def make_built_dataset(name: str = "first harvest", *, judge: User | None = None, demo: bool = True) -> RewardDataset:
+    """A dataset of eight judged train pairs, really built."""
+    judge = judge or make_user()
+    queue = make_queue(members=(judge,), demo=demo)
+    for n in range(8):
+        make_item(queue, prompt=make_prompt(), texts=(f"A **good** answer, {n}.", f"A poor one {n}"), arm="control")
+    for n in range(8):
+        vote(queue, judge, "tie" if n == 7 else n % 2)
+    ordered = reward_datasets.order(name=name, queues=[queue])
+    return reward_datasets.build(dataset_id=ordered.pk)
+
+
+def make_vote(*, wins: int, losses: int, halves: int = 0, kind: str = "human", prompts: int = 60) -> Decision:
+    """A decision with so many votes read, interleaved as evenly as they go."""
+    judge = make_user()
+    label_queue = make_queue(demo=True)
+    make_member(label_queue, judge, kind=kind)
+    live, candidate = make_policy(kind="local", base="tiny"), make_policy(kind="local", base="tiny")
+    drawn = [make_prompt(split="gate") for _ in range(prompts)]
+    for n, prompt in enumerate(drawn):
+        make_response(prompt, f"The answer that is live, number {n}.", policy=live)
+        make_response(prompt, f"What the candidate says instead, number {n}.", policy=candidate)
+    alias = f"alias-{next(_n)}"
+    deployments.promote(policy=live, alias=alias)
+    decision = gates.open_decision(
+        candidate=candidate, live=live, prompts=drawn, rule=Rule(limit=prompts), label_queue=label_queue,
+        alias=alias, seed=7,
+    )  # fmt: skip
+    ballots = [
+        (n / max(count, 1), said) for said, count in ((0, wins), (1, losses), ("tie", halves)) for n in range(count)
+    ]
+    for _, said in sorted(ballots, key=lambda b: (b[0], str(b[1]))):
+        vote(decision.queue, judge, said)
+    return gates.consume(decision=decision)
+
+
+def add_metrics(run: Run, steps: int = 40) -> None:
+    """Curves as DPO draws them."""
+    now = timezone.now()
+    curves = {"loss": lambda n: 0.69 - 0.004 * n, "margin": lambda n: 0.02 * n, "accuracy": lambda n: 0.5 + 0.01 * n}
+    RunMetric.objects.bulk_create(
+        RunMetric(run=run, step=n, name=name, value=curve(n), at=now)
+        for name, curve in curves.items()
+        for n in range(1, steps + 1)
+    )
+
+
+FIGURES = {
+    "accuracy": {"value": 0.64, "low": 0.57, "high": 0.7, "n": 212},
+    "accuracy_on": "control",
+    "longer_wins": {"value": 0.55, "low": 0.48, "high": 0.61, "n": 212},
+    "shorter_wins": {"value": 0.45, "low": 0.39, "high": 0.52, "n": 212},
+    "calibration_slope": {"value": 0.9, "low": 0.6, "high": 1.2, "n": 212},
+    "log_loss": 0.66,
+}
+
+
+def make_world() -> Loop:
+    """A demo loop with one closed round and a second one in training: every engineer's page has something to show."""
+    dataset = make_built_dataset()
+    decision = make_vote(wins=14, losses=22, halves=3, kind="simulated")
+    loop = make_loop("demo", title="The demo's loop", alias=decision.alias, queue=dataset.queues.get())
+    reward = make_run("reward", status="done", dataset=dataset)
+    make_reward_model("demo-head", run=reward, figures=FIGURES)
+    trained = make_run("dpo", status="done", policy=decision.live, dataset=dataset, produced_policy=decision.candidate)
+    add_metrics(trained)
+    facts = {"new_judgments": 8, "pairs": 7, "ties": 1, "reward": FIGURES, "ranked_pairs": 60, "asked": 12,
+             "arms": {"control": 3, "active": 9}, "gate_prompts": ["x"] * 60}  # fmt: skip
+    first = make_round(
+        loop, status="closed", dataset=dataset, reward_run=reward, train_run=trained, decision=decision,
+        live=decision.live, facts=facts, closed_at=timezone.now(),
+    )  # fmt: skip
+    began = timezone.now() - timedelta(minutes=20)
+    for n, name in enumerate(STEPS):
+        times = {"started_at": began + timedelta(minutes=n), "ended_at": began + timedelta(minutes=n + 1)}
+        RoundStep.objects.create(round=first, name=name, **times)
+    running = make_run(
+        "dpo", status="running", policy=decision.live, dataset=dataset, step=24, total_steps=60, phase="training",
+        attempt=1, started_at=timezone.now() - timedelta(seconds=95), heartbeat_at=timezone.now(),
+        log_tail="step 23 loss .64\nstep 24 loss .63\n", config={"lr": 1e-4, "beta": 0.1, "max_steps": 60},
+    )  # fmt: skip
+    add_metrics(running, 24)
+    second = make_round(
+        loop, number=2, status="training", dataset=dataset, reward_run=reward, train_run=running,
+        live=decision.live,
+        facts={"new_judgments": 120, "pairs": 104, "ties": 9, "reward": FIGURES, "ranked_pairs": 96},
+        explain="training the policy: training 24 of 60",
+    )  # fmt: skip
+    for name in list(STEPS)[:6]:
+        RoundStep.objects.create(
+            round=second, name=name, started_at=began, ended_at=None if name == "training" else began
+        )
+    failed = make_run("generate", status="failed", policy=decision.live, finished_at=timezone.now())
+    Run.objects.filter(pk=failed.pk).update(error={"code": "disk", "message": "No space left on device."})
+    return loop

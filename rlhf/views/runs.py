@@ -47,7 +47,7 @@ CURVES: dict[str, Curve] = {
     "rewards_rejected": Curve("Reward of rejected answers", "Falls, faster than that of the chosen ones."),
     "lr": Curve("Learning rate", "Rises during warm-up, then falls to 0 as planned."),
     "tokens_per_second": Curve(
-        "Tokens a second", "Level. A slow decline is longer texts, a sudden one a busy machine."
+        "Tokens a second", "Level. A slow decline means longer texts, a sudden one a busy machine."
     ),
     "finish_rate": Curve("Answers that end by themselves", "High and level; low means that answers are cut short."),
 }
