@@ -17,10 +17,13 @@ ATTRIBUTES = {"*": {"dir"}, "a": {"href", "title"}, "code": {"class"}, "ol": {"s
 
 
 def _adapt(state: StateCore) -> None:
-    """Headings go below the page's own two levels; every block finds its own direction of writing."""
+    """Headings go below the page's own and skip no level; every block finds its own direction of writing."""
+    above = 2
     for token in state.tokens:
+        if token.type == "heading_open":
+            above = min(int(token.tag[1]) + 2, above + 1, 6)
         if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+            token.tag = f"h{above}"
         if token.nesting == 1:
             token.attrSet("dir", "auto")
 

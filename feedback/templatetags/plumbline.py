@@ -9,6 +9,8 @@ from django.conf import settings
 from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 
+from ..kinds import SLOTS
+from ..models import Judgment
 from ..rendering import render_markdown
 
 register = template.Library()
@@ -49,3 +51,20 @@ def demo_workspace() -> bool:
 @register.filter
 def markdown(text: str) -> SafeString:
     return render_markdown(text)
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """42% from .42; a dash where there is no figure."""
+    return "–" if share is None else f"{share:.0%}"
+
+
+@register.filter
+def said_words(judgment: Judgment) -> str:
+    """What the person answered, by the side they saw: "B much better"."""
+    choice = judgment.answer.get("choice")
+    if choice in ("tie", "both_bad"):
+        return {"tie": "Tie", "both_bad": "Both bad"}[choice]
+    order = judgment.evidence.get("order") or [0, 1]
+    slot = SLOTS[order.index(choice)] if choice in order else "?"
+    return f"{slot} {'much ' if judgment.strength == 3 else ''}better"

@@ -1,0 +1,42 @@
+"""What the annotating form sends, in the words of the verbs. Their checks are not repeated here."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, NamedTuple
+
+from django.http import QueryDict
+
+from .errors import BadInput
+from .kinds import SLOTS
+
+INPUTS = ("key", "mouse", "touch", "pen")
+BETTER, MUCH_BETTER = 1, 3
+
+
+class Said(NamedTuple):
+    """A submission: the judgment's body, how it was given, and the key that makes a repeat harmless."""
+
+    body: dict[str, Any]
+    evidence: dict[str, Any]
+    key: str
+
+
+def said(post: QueryDict) -> Said:
+    choice = post.get("choice", "")
+    body: dict[str, Any] = {"choice": choice}
+    if choice and choice in SLOTS:
+        body["strength"] = MUCH_BETTER if post.get("much") else BETTER
+    if post.get("rationale", "").strip():
+        body["rationale"] = post["rationale"].strip().replace("\r\n", "\n")
+    if (duration := post.get("duration_ms", "")).isdecimal():
+        body["duration_ms"] = min(int(duration), 2**31 - 1)
+    given = post.get("input", "")
+    return Said(body, {"input": given if given in INPUTS else "form"}, post.get("key", ""))
+
+
+def assignment_id(post: QueryDict) -> uuid.UUID:
+    try:
+        return uuid.UUID(post.get("assignment", ""))
+    except ValueError:
+        raise BadInput("assignment: expected the id of an assignment.", where="assignment")
