@@ -1,0 +1,135 @@
+"""Simulated people close one round of each demo loop: they label, then vote; the workers do the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from api.crowd_tokens import at_work
+from feedback import crowd
+from feedback.errors import Conflict
+from feedback.models import Queue
+from feedback.simulated_people import Habits, work
+from rlhf import demo_workspace, gates
+from rlhf.loops import STEPS
+from rlhf.models import Loop, Round, Run
+from rlhf.timetable import stops
+
+PEOPLE = 6  # so that nobody makes a large share of the votes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who labels a demo loop, how much, and how long each step is expected to take (seconds, two cores)."""
+
+    loop: str
+    habits: Habits
+    judgments: int
+    estimates: dict[str, int]
+
+
+PLANS = (
+    Plan(
+        "quick",
+        Habits("polite_tiny", noise=0.05, seed=1),
+        240,
+        {"collecting": 25, "gathering": 5, "rewarding": 10, "sampling": 1, "ranking": 10, "training": 30,
+         "answering": 15, "voting": 10, "asking": 20},
+    ),
+    Plan(
+        "demo",
+        Habits("clear_and_brief", noise=0.05, seed=1),
+        240,
+        {"collecting": 20, "gathering": 5, "rewarding": 60, "sampling": 1, "ranking": 120, "training": 240,
+         "answering": 120, "voting": 10, "asking": 60},
+    ),
+)  # fmt: skip
+
+Say = Callable[[str], None]
+
+
+def close_round(*, plan: Plan, url: str, say: Say, wait: Callable[[], None] = lambda: time.sleep(1)) -> Round:
+    """Label and vote over HTTP until the loop has closed a round; `wait` is called between looks.
+
+    Says what each step is expected to take and what it took. Raises Conflict where a step fails. A loop that
+    has closed a round before is left as it is.
+    """
+    loop = Loop.objects.get(slug=plan.loop, demo=True)
+    if closed := loop.rounds.filter(status="closed").last():
+        say(f"{loop.slug}: round {closed.number} is closed already")
+        return closed
+    say(f"{loop.slug}: {loop.title}; about {_span(sum(plan.estimates.values()))} in all")
+    _await_first_items(loop, say, wait)
+    people = crowd.recruit(queue=loop.queue, count=PEOPLE)
+    with at_work(people) as tokens:
+        return _go_round(loop, plan, url, tokens, say, wait)
+
+
+def _await_first_items(loop: Loop, say: Say, wait: Callable[[], None]) -> None:
+    """The toy model has to be trained, and to answer, before there is anything to compare."""
+    told = ""
+    while not loop.queue.items.exists() and not demo_workspace.fill_quick():
+        run = Run.objects.exclude(status="done").filter(base=loop.base).order_by("created_at").first()
+        if run is None or run.status in ("failed", "cancelled"):
+            raise Conflict(f"{loop.slug}: nothing to compare. {run.note if run else ''}".strip())
+        if (
+            now := f"{loop.slug}: first the model and its answers: {run.kind} {run.note or run.status}"
+        ) != told:
+            say(told := now)
+        wait()
+
+
+def _go_round(
+    loop: Loop, plan: Plan, url: str, tokens: dict[str, str], say: Say, wait: Callable[[], None]
+) -> Round:
+    told: set[str] = set()
+    while True:
+        round_ = loop.rounds.order_by("number")[0]
+        _tell_steps(loop, round_, plan, told, say)
+        if round_.status == "closed":
+            return round_
+        if round_.status == "failed":
+            raise Conflict(f"{loop.slug}: {round_.explain}")
+        queue, judgments = _to_do(round_, plan)
+        if queue is not None:
+            done = work(url=url, tokens=tokens, queue=queue.slug, habits=plan.habits, judgments=judgments)
+            if done.judgments:
+                say(
+                    f"{loop.slug}: {done.judgments} simulated judgments in {queue.slug}, {done.seconds:.1f} s"
+                )
+        wait()
+
+
+def _to_do(round_: Round, plan: Plan) -> tuple[Queue | None, int | None]:
+    """The queue that needs people now, and how many judgments it needs (None: all there are)."""
+    if round_.status == "collecting":
+        missing = plan.judgments - round_.loop.queue.judgments.filter(withdrawn_at__isnull=True).count()
+        return (round_.loop.queue, missing) if missing > 0 else (None, None)
+    if round_.status == "voting" and round_.decision is not None and round_.decision.queue.status == "open":
+        return round_.decision.queue, None
+    return None, None
+
+
+def _tell_steps(loop: Loop, round_: Round, plan: Plan, told: set[str], say: Say) -> None:
+    for stop in stops(round_):
+        if stop.state in ("here", "done") and f"start {stop.name}" not in told:
+            told.add(f"start {stop.name}")
+            say(f"{loop.slug}: {STEPS[stop.name]}, about {_span(plan.estimates[stop.name])}")
+        if stop.state == "done" and f"end {stop.name}" not in told:
+            told.add(f"end {stop.name}")
+            say(f"{loop.slug}: {STEPS[stop.name]} took {_span(stop.seconds or 0)}")
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def summary(round_: Round) -> list[str]:
+    """What the round came to: time by step, then what was decided."""
+    taken = [(stop.title, stop.seconds or 0.0) for stop in stops(round_)]
+    lines = [f"{round_.loop.slug}: round {round_.number} closed in {_span(sum(s for _, s in taken))}"]
+    lines += [f"  {title:<8} {_span(seconds):>8}" for title, seconds in taken]
+    if round_.decision is not None:
+        lines.append(f"  {gates.sentence(round_.decision)}")
+    return lines
