@@ -11,6 +11,7 @@ threads = int(os.environ.get("PLUMBLINE_WEB_THREADS", "8"))
 timeout = 60
 graceful_timeout = 5
 no_control_socket = True
+preload_app = True  # one load of the code, shared by the workers; nothing connects before the fork
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
 errorlog = "-"
 loglevel = "warning"

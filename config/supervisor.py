@@ -112,7 +112,6 @@ class Supervisor:
         self.home, self.options, self.begun = home, options, begun
         self.url = f"http://{browsable(options.host)}:{options.port}/"
         self.children: list[Child] = []
-        self.simulator: Child | None = None
 
     def run(self) -> int:
         processes.adopt_orphans()
@@ -143,7 +142,8 @@ class Supervisor:
     def _set_environment(self) -> None:
         """What every child inherits; a file says whether the machine is being stopped."""
         run = self.home / "run"
-        (run / "stopping").unlink(missing_ok=True)
+        for name in ("stopping", "worker_heartbeat", "packages.json"):  # of an earlier life
+            (run / name).unlink(missing_ok=True)
         metrics = run / "prometheus"
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir()
