@@ -78,6 +78,10 @@ def read_launcher(env: Mapping[str, str], name: str, default: str) -> str:
     value = env.get(name) or default
     if "{run_dir}" not in value:
         raise ImproperlyConfigured(f"{name}={value!r} must contain {{run_dir}}.")
+    try:
+        value.format(python="", run_dir="", run="")
+    except (KeyError, IndexError, ValueError):
+        raise ImproperlyConfigured(f"{name}={value!r}: only {{python}}, {{run_dir}} and {{run}} are filled in.")
     return value
 
 

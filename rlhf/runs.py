@@ -11,6 +11,7 @@ import importlib.util
 import json
 import logging
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -215,9 +216,8 @@ def _lay_out(run: Run) -> None:
 
 def command(run: Run) -> list[str]:
     """The launcher's template with this run filled in."""
-    return [
-        part.format(python=sys.executable, run_dir=run_dir(run), run=run.pk) for part in settings.PLUMBLINE_LAUNCHER
-    ]
+    words = shlex.split(settings.PLUMBLINE_LAUNCHER)
+    return [word.format(python=sys.executable, run_dir=run_dir(run), run=run.pk) for word in words]
 
 
 def _supervise(run: Run) -> int:

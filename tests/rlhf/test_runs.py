@@ -24,7 +24,7 @@ ENGINE = Path(__file__).parent / "scripted_engine.py"
 
 @pytest.fixture(autouse=True)
 def scripted(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    settings.PLUMBLINE_LAUNCHER = ["{python}", str(ENGINE), "{run_dir}"]
+    settings.PLUMBLINE_LAUNCHER = f"{{python}} {ENGINE} {{run_dir}}"
     monkeypatch.setattr(runs, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(runs, "engine_missing", lambda: "")
     yield
