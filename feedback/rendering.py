@@ -10,7 +10,8 @@ from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 
-RENDERED_AT_MOST = 40_000  # characters; longer text is shown as it is, since parsing may take seconds
+RENDERED_AT_MOST = 20_000  # characters; longer text is shown as it is, since parsing may take seconds
+NESTED_AT_MOST = 20  # quotes and lists in one another; the parser drops what lies deeper
 
 TAGS = set(["p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td", "h3", "h4", "h5", "h6"])
 ATTRIBUTES = {"*": {"dir"}, "a": {"href", "title"}, "code": {"class"}, "ol": {"start"}}
@@ -24,6 +25,8 @@ def _adapt(state: StateCore) -> None:
             above = min(int(token.tag[1]) + 2, above + 1, 6)
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{above}"
+        if token.level >= NESTED_AT_MOST - 2:
+            state.env["too_deep"] = True
         if token.nesting == 1:
             token.attrSet("dir", "auto")
 
@@ -31,7 +34,9 @@ def _adapt(state: StateCore) -> None:
 def _parser() -> MarkdownIt:
     # Images are not fetched: an address in an answer must not learn who reads it.
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
-    parser.disable("image")
+    # Nor may words vanish: definitions of links stay text.
+    parser.disable(["image", "reference"])
+    parser.options["maxNesting"] = NESTED_AT_MOST
     parser.core.ruler.push("plumbline", _adapt)
     return parser
 
@@ -42,13 +47,16 @@ PARSER = _parser()
 @lru_cache(maxsize=512)
 def render_markdown(text: str) -> SafeString:
     """Safe HTML of a Markdown text; hostile markup comes out as visible characters."""
-    if len(text) > RENDERED_AT_MOST:
+    env: dict[str, bool] = {}
+    html = PARSER.render(text, env) if len(text) <= RENDERED_AT_MOST else ""
+    if len(text) > RENDERED_AT_MOST or "too_deep" in env:
         return mark_safe(f'<pre class="plain" dir="auto">{escape(text)}</pre>')
-    html = nh3.clean(
-        PARSER.render(text),
-        tags=TAGS,
-        attributes=ATTRIBUTES,
-        url_schemes={"http", "https", "mailto"},
-        link_rel="noopener noreferrer nofollow",
+    return mark_safe(
+        nh3.clean(
+            html,
+            tags=TAGS,
+            attributes=ATTRIBUTES,
+            url_schemes={"http", "https", "mailto"},
+            link_rel="noopener noreferrer nofollow",
+        )
     )
-    return mark_safe(html)

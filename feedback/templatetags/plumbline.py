@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import template
 from django.conf import settings
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 
 from ..kinds import SLOTS
 from ..models import Judgment
@@ -68,3 +71,11 @@ def said_words(judgment: Judgment) -> str:
     order = judgment.evidence.get("order") or [0, 1]
     slot = SLOTS[order.index(choice)] if choice in order else "?"
     return f"{slot} {'much ' if judgment.strength == 3 else ''}better"
+
+
+@register.filter
+def ago(moment: datetime) -> str:
+    """ "just now", or "4 minutes ago" in one unit."""
+    if (timezone.now() - moment).total_seconds() < 60:
+        return "just now"
+    return f"{timesince(moment, depth=1)} ago"

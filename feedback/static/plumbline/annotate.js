@@ -171,7 +171,8 @@
     if (!form || !submitter) return event.preventDefault(); // Enter in a field chooses nothing
     event.preventDefault();
     const { assignment, item: about } = form.dataset;
-    post({ url: submitter.formAction, fields: fieldsOf(form, submitter), assignment, item: about });
+    const url = submitter.getAttribute("formaction") || form.getAttribute("action");
+    post({ url, fields: fieldsOf(form, submitter), assignment, item: about });
     if (how === "key") pulseAgain(submitter);
   });
 
