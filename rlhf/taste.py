@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import expit
@@ -52,9 +53,16 @@ def leanings(head: Head) -> list[Leaning]:
 
 def foresight(differences: np.ndarray, votes: np.ndarray) -> np.ndarray:
     """(n,) P(left) of each vote by the head fitted on the votes before it: never on the vote itself."""
-    return np.array(
-        [float(expit(learn(differences[:t], votes[:t]).rewards(differences[t : t + 1])[0])) for t in range(len(votes))]
-    )
+    d, q = np.ascontiguousarray(differences, dtype=float), np.ascontiguousarray(votes, dtype=float)
+    return np.array([_foreseen(d[: t + 1].tobytes(), q[:t].tobytes()) for t in range(len(q))])
+
+
+@lru_cache(maxsize=4096)
+def _foreseen(differences: bytes, votes: bytes) -> float:
+    """P(left) of the last difference by the head fitted on the others; kept, since every later vote asks again."""
+    q = np.frombuffer(votes)
+    d = np.frombuffer(differences).reshape(len(q) + 1, -1)
+    return float(expit(learn(d[:-1], q).rewards(d[-1:])[0]))
 
 
 def running_share(expected: np.ndarray, votes: np.ndarray) -> list[float | None]:
@@ -103,7 +111,7 @@ class Verdict:
         head = f"{_count(self.score)}-{_count(self.n - self.score)}, interval {_share(low)}-{_share(high)}"
         if self.evidence:
             side = "for" if self.score * 2 > self.n else "against"
-            return f"{head}: evidence {side} your head."
+            return f"{head}: evidence {side} your model."
         more = f"about {self.more} more" if self.more else "more than 1,000 more, if there is anything to find"
         return f"{head}, not yet evidence; {more}."
 

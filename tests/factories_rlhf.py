@@ -115,10 +115,10 @@ def vote(queue: Queue, person: User, wanted: int | str) -> None:
     judging.judge(assignment_id=lease.pk, annotator=person, body={"choice": choice})
 
 
-def make_built_dataset(name: str = "first harvest", *, judge: User | None = None, demo: bool = True) -> RewardDataset:
+def make_built_dataset(name: str = "first harvest", *, kind: str = "human") -> RewardDataset:
     """A dataset of eight judged train pairs, really built."""
-    judge = judge or make_user()
-    queue = make_queue(members=(judge,), demo=demo)
+    judge, queue = make_user(), make_queue(demo=True)
+    make_member(queue, judge, kind=kind)
     for n in range(8):
         make_item(queue, prompt=make_prompt(), texts=(f"A **good** answer, {n}.", f"A poor one {n}"), arm="control")
     for n in range(8):
@@ -174,7 +174,7 @@ FIGURES = {
 
 def make_world() -> Loop:
     """A demo loop with one closed round and a second one in training: every engineer's page has something to show."""
-    dataset = make_built_dataset()
+    dataset = make_built_dataset(kind="simulated")
     decision = make_vote(wins=14, losses=22, halves=3, kind="simulated")
     loop = make_loop("demo", title="The demo's loop", alias=decision.alias, queue=dataset.queues.get())
     reward = make_run("reward", status="done", dataset=dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -23,7 +24,8 @@ FORESIGHT = drawing.Frame(34, 10, 394, 120, 0.0, 1.0)
 @login_required
 @require_GET
 def page(request: HttpRequest) -> HttpResponse:
-    return _answer(request, _course(request))
+    pool = teach.pool()
+    return _answer(request, pool, _course(request, pool), "rlhf/teach.html")
 
 
 @login_required
@@ -37,48 +39,50 @@ def start(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def vote(request: HttpRequest) -> HttpResponse:
-    course = _course(request)
-    if course is None:
-        return redirect("rlhf:teach")
     said = request.POST
-    try:
-        position = int(said.get("position", "")) if said.get("position", "").isdigit() else -1
+    position = said.get("position", "")
+
+    def cast(course: teach.Course) -> None:
         teach.vote(
             course=course,
-            position=position,
+            position=int(position) if position.isdecimal() else -1,
             left=said.get("left", ""),
             right=said.get("right", ""),
             picked=said.get("picked", ""),
         )
-    except StaleTransition as late:
-        messages.info(request, late.message)
-    return _after(request)
+
+    return _do(request, cast)
 
 
 @login_required
 @require_POST
 def undo(request: HttpRequest) -> HttpResponse:
-    course = _course(request)
-    if course is not None:
-        teach.undo(course=course)
-    return _after(request)
+    return _do(request, lambda course: teach.undo(course=course))
 
 
-def _course(request: HttpRequest) -> teach.Course | None:
+def _do(request: HttpRequest, verb: Callable[[teach.Course], None]) -> HttpResponse:
+    """Carry out, then the next pair: a fragment for htmx, a fresh page for a browser without scripts."""
     pool = teach.pool()
+    course = _course(request, pool)
+    if course is None:
+        return redirect("rlhf:teach")
+    try:
+        verb(course)
+    except StaleTransition as late:
+        messages.info(request, late.message)
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("rlhf:teach")
+    return _answer(request, pool, _course(request, pool), "rlhf/_lesson.html")
+
+
+def _course(request: HttpRequest, pool: teach.Pool | None) -> teach.Course | None:
+    """The person's latest lesson; none before the first, nor without questions."""
     lesson = teach.current(request.user) if pool else None  # type: ignore[arg-type]
     return teach.Course(lesson, pool) if lesson and pool else None
 
 
-def _after(request: HttpRequest) -> HttpResponse:
-    """The next pair: a fragment for htmx, a fresh page for a browser without scripts."""
-    if not request.htmx:  # type: ignore[attr-defined]
-        return redirect("rlhf:teach")
-    return _answer(request, _course(request), "rlhf/_lesson.html")
-
-
-def _answer(request: HttpRequest, course: teach.Course | None, template: str = "rlhf/teach.html") -> HttpResponse:
-    context: dict[str, Any] = {"taught": teach.TAUGHT, "blind": teach.BLIND, "ready": teach.pool() is not None}
+def _answer(request: HttpRequest, pool: teach.Pool | None, course: teach.Course | None, template: str) -> HttpResponse:
+    context: dict[str, Any] = {"taught": teach.TAUGHT, "blind": teach.BLIND, "ready": pool is not None}
     if course is not None:
         context |= lesson_context(course)
     return render(request, template, context)
@@ -103,7 +107,7 @@ def lesson_context(course: teach.Course) -> dict[str, Any]:
 def learnt(course: teach.Course) -> dict[str, Any]:
     """The bars of the head and the curve of how well it foresaw each vote."""
     rows = taste.leanings(course.head)[:SHOWN]
-    scale = max([0.6, *(max(abs(r.low), abs(r.high)) for r in rows if r.weight)])
+    scale = max([0.2, *(2 * abs(row.weight) for row in rows)])  # whiskers beyond it are cut at the edge
     shares = taste.running_share(course.expected, course.targets)
     return {
         "leanings": [(row, drawing.bar(row.weight, row.low, row.high, scale)) for row in rows] if course.votes else [],

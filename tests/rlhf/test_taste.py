@@ -54,12 +54,12 @@ def test_eight_of_twelve_is_not_yet_evidence() -> None:
     assert taste.Verdict(8, 12).sentence == "8-4, interval .39-.86, not yet evidence; about 60 more."
 
 
-def test_eleven_of_twelve_is_evidence_for_the_head() -> None:
-    assert taste.Verdict(11, 12).sentence.endswith("evidence for your head.")
+def test_eleven_of_twelve_is_evidence_for_the_model() -> None:
+    assert taste.Verdict(11, 12).sentence.endswith("evidence for your model.")
 
 
-def test_one_of_twelve_is_evidence_against_the_head() -> None:
-    assert taste.Verdict(1, 12).sentence == "1-11, interval .01-.35: evidence against your head."
+def test_one_of_twelve_is_evidence_against_the_model() -> None:
+    assert taste.Verdict(1, 12).sentence == "1-11, interval .01-.35: evidence against your model."
 
 
 @pytest.mark.parametrize("score", [6, 6.5])

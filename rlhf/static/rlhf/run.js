@@ -5,7 +5,14 @@
   const log = document.getElementById("log");
   if (!box || !window.Chart) return;
   const charts = new Map();
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  // A token may be light-dark(...), which a canvas cannot read: let the browser resolve it.
+  function colour(token) {
+    box.style.color = `var(${token})`;
+    const resolved = getComputedStyle(box).color;
+    box.style.color = "";
+    return resolved;
+  }
 
   function figure(curve) {
     const card = document.createElement("figure");
