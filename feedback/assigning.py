@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from . import events
@@ -28,13 +28,15 @@ def membership(queue: Queue, user: User) -> Membership:
     return found
 
 
-def claim(*, queue: Queue, annotator: User, ahead: bool = False) -> Assignment | None:
+def claim(*, queue: Queue, annotator: User, ahead: bool = False, admitted: bool = False) -> Assignment | None:
     """A lease on a free seat, or the one already held; None when nothing is left for this person.
 
     `ahead` gives the second lease (place 1), whose clock starts when it is shown. Seats are taken by
-    priority, then position; never an item this person has had before.
+    priority, then position; never an item this person has had before. `admitted`: the caller has just
+    seen the membership.
     """
-    membership(queue, annotator)
+    if not admitted:
+        membership(queue, annotator)
     if queue.status != "open":
         raise Conflict(f"This queue is {queue.status}.", state=queue.status)
     for _ in range(TRIES):
@@ -43,26 +45,30 @@ def claim(*, queue: Queue, annotator: User, ahead: bool = False) -> Assignment |
                 return _claim_once(queue, annotator, 1 if ahead else 0)
         except (IntegrityError, StaleTransition):
             continue  # somebody was faster: look again
-    return _held(queue, annotator, 1 if ahead else 0)
+    return _held(queue, annotator).get(1 if ahead else 0)
 
 
 def _claim_once(queue: Queue, annotator: User, place: int) -> Assignment | None:
-    held = _held(queue, annotator, place)
-    if held is not None:
-        return _show(held, queue) if place == 0 else held
-    if place == 0 and (fetched := _held(queue, annotator, 1)) is not None:
-        return _promote(fetched, queue)
+    held = _held(queue, annotator)
+    if place in held:
+        return _show(held[place], queue) if place == 0 else held[place]
+    if place == 0 and 1 in held:
+        return _promote(held[1], queue)
     seat = _free_seat(queue, annotator)
     return None if seat is None else _lease(seat, queue, annotator, place)
 
 
-def _held(queue: Queue, annotator: User, place: int) -> Assignment | None:
-    """The lease at this place; one that ran out is given back first, so that it cannot be shown stale."""
-    found = Assignment.objects.filter(queue=queue, annotator=annotator, place=place, status="leased").first()
-    if found is not None and found.expires_at <= timezone.now():
-        expire(found)
-        return None
-    return found
+def _held(queue: Queue, annotator: User) -> dict[int, Assignment]:
+    """The leases by place; one that ran out is given back first, so that it cannot be shown stale."""
+    live = Assignment.objects.filter(queue=queue, annotator=annotator, status="leased")
+    held = {}
+    for found in live.select_related("item__prompt"):
+        if found.expires_at <= timezone.now():
+            expire(found)
+        else:
+            found.queue = queue
+            held[found.place] = found
+    return held
 
 
 def _promote(fetched: Assignment, queue: Queue) -> Assignment:
@@ -97,14 +103,14 @@ def _open_seats(queue: Queue, annotator: User) -> QuerySet[Seat]:
 
 def _free_seat(queue: Queue, annotator: User) -> Seat | None:
     """The next seat, locked. With SKIP LOCKED first; before "nothing left", once more waiting for the locks."""
-    seats = _open_seats(queue, annotator)
+    seats = _open_seats(queue, annotator).select_related("item__prompt")
     if connection.vendor == "postgresql":
         seat = seats.select_for_update(skip_locked=True, of=("self",)).first()
         if seat is not None:
             return seat
-    if seats.exists() or release_expired(queue=queue):
-        return seats.select_for_update(of=("self",)).first()
-    return None
+    waiting = seats.select_for_update(of=("self",))
+    seat = waiting.first()
+    return waiting.first() if seat is None and release_expired(queue=queue) else seat
 
 
 def _lease(seat: Seat, queue: Queue, annotator: User, place: int) -> Assignment:
@@ -112,7 +118,7 @@ def _lease(seat: Seat, queue: Queue, annotator: User, place: int) -> Assignment:
     now = timezone.now()
     return Assignment.objects.create(
         seat=seat,
-        item_id=seat.item_id,
+        item=seat.item,
         queue=queue,
         annotator=annotator,
         order=shown_order(seat),
@@ -126,7 +132,7 @@ def _lease(seat: Seat, queue: Queue, annotator: User, place: int) -> Assignment:
 def shown_order(seat: Seat) -> list[int]:
     """A random order of positions per pair of seats; the second of the pair sees the first one's reversed."""
     item = seat.item
-    count = item.links.count()
+    count = len(item.ordered_responses())
     pair = (seat.number - 1) // 2
     secret = hmac.new(settings.SECRET_KEY.encode(), f"{item.key}:{pair}".encode(), "sha256").digest()
     order = random.Random(secret).sample(range(count), count)
@@ -134,9 +140,16 @@ def shown_order(seat: Seat) -> list[int]:
 
 
 def mine(*, assignment_id: uuid.UUID | str, annotator: User) -> Assignment:
-    """The person's own assignment; NotFound for anybody else's, so that ids tell nothing."""
+    """The person's own assignment; NotFound for anybody else's, so that ids tell nothing.
+
+    `member_kind` is the kind of their membership, None where it has ended.
+    """
+    kind = Membership.objects.filter(queue=OuterRef("queue"), user=annotator).values("kind")[:1]
     found = (
-        Assignment.objects.select_related("queue", "item", "seat").filter(pk=assignment_id, annotator=annotator).first()
+        Assignment.objects.select_related("queue", "item", "seat")
+        .filter(pk=assignment_id, annotator=annotator)
+        .annotate(member_kind=Subquery(kind))
+        .first()
     )
     if found is None:
         raise NotFound("There is no such assignment of yours.")

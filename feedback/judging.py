@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from . import clean_text, events
-from .assigning import membership, mine
+from .assigning import mine
 from .errors import (
     AlreadyJudged,
     BadInput,
@@ -48,24 +48,22 @@ def judge(
     Raises AlreadyJudged (with its id), LeaseLost, IdempotencyConflict or BadInput; then nothing is stored.
     """
     digest = hashlib.sha256(clean_text.canonical_json([str(assignment_id), body])).hexdigest()
-    if (earlier := _earlier(annotator, idempotency_key, digest)) is not None:
-        return Taken(earlier, created=False)
+    if idempotency_key and len(idempotency_key) > 100:
+        raise BadInput("Idempotency-Key: 100 characters at most.", where="Idempotency-Key")
     assignment = mine(assignment_id=assignment_id, annotator=annotator)
     fields = _parse(assignment, body)
     try:
         with transaction.atomic():
             _occupy(assignment)
             judgment = _store(assignment, annotator, fields, idempotency_key, digest, evidence or {})
-    except (StaleTransition, IntegrityError):
-        return _lost_race(assignment, annotator, idempotency_key, digest)
+    except (StaleTransition, IntegrityError, LeaseLost) as lost:
+        return _lost_race(lost, assignment, annotator, idempotency_key, digest)
     return Taken(judgment, created=True)
 
 
 def _earlier(annotator: User, key: str | None, digest: str) -> Judgment | None:
     if not key:
         return None
-    if len(key) > 100:
-        raise BadInput("Idempotency-Key: 100 characters at most.", where="Idempotency-Key")
     found = Judgment.objects.filter(author=annotator, idempotency_key=key).first()
     if found is not None and found.body_hash != digest:
         raise IdempotencyConflict("This idempotency key was used with another body.", judgment=str(found.pk))
@@ -100,12 +98,15 @@ def _store(
     digest: str,
     evidence: dict[str, Any],
 ) -> Judgment:
+    kind = assignment.member_kind  # type: ignore[attr-defined]
+    if kind is None:
+        raise NotFound(f"There is no queue {assignment.queue.slug} among yours.")
     judgment = Judgment.objects.create(
         item=assignment.item,
         queue=assignment.queue,
         assignment=assignment,
         author=annotator,
-        author_kind=membership(assignment.queue, annotator).kind,
+        author_kind=kind,
         guidelines_version=assignment.queue.guidelines_version,
         idempotency_key=key or None,
         body_hash=digest,
@@ -116,13 +117,18 @@ def _store(
     return judgment
 
 
-def _lost_race(assignment: Assignment, annotator: User, key: str | None, digest: str) -> Taken:
-    """Say what happened to a submission that came second: stored already, or the seat is gone."""
+def _lost_race(lost: Exception, assignment: Assignment, annotator: User, key: str | None, digest: str) -> Taken:
+    """Say what happened to a submission that came second: stored already, or the seat is gone.
+
+    The key is looked up only here: its unique constraint has seen to it that nothing was stored twice.
+    """
     if (earlier := _earlier(annotator, key, digest)) is not None:
         return Taken(earlier, created=False)
     standing = Judgment.objects.filter(assignment=assignment, withdrawn_at__isnull=True).first()
     if standing is not None:
         raise AlreadyJudged("You have judged this item already.", judgment=str(standing.pk))
+    if isinstance(lost, LeaseLost):
+        raise lost
     raise LeaseLost("Your time on this item ran out and somebody else has it now.")
 
 

@@ -105,5 +105,7 @@ def show_next(queue: Queue, user: User, ahead: bool) -> dict[str, Any] | None:
 
 def _next(queue: Queue, user: User, ahead: bool) -> Assignment | None:
     holds = ahead and Assignment.objects.filter(queue=queue, annotator=user, status="leased").exists()
-    lease = assigning.claim(queue=queue, annotator=user)
-    return assigning.claim(queue=queue, annotator=user, ahead=True) if holds and lease is not None else lease
+    lease = assigning.claim(queue=queue, annotator=user, admitted=True)
+    if not holds or lease is None:
+        return lease
+    return assigning.claim(queue=queue, annotator=user, ahead=True, admitted=True)

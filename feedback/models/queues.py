@@ -125,7 +125,10 @@ class Item(models.Model):
 
     def ordered_responses(self) -> list[Response]:
         """The responses by position, the order that judgments refer to (not the order shown)."""
-        return [link.response for link in self.links.select_related("response").order_by("position")]
+        if not hasattr(self, "_ordered"):  # they never change
+            links = self.links.select_related("response").order_by("position")
+            self._ordered = [link.response for link in links]
+        return self._ordered
 
 
 class ItemResponse(models.Model):
