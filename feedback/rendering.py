@@ -13,7 +13,8 @@ from markdown_it.rules_core import StateCore
 RENDERED_AT_MOST = 20_000  # characters; longer text is shown as it is, since parsing may take seconds
 NESTED_AT_MOST = 20  # quotes and lists in one another; the parser drops what lies deeper
 
-TAGS = set(["p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a", "table", "thead", "tbody", "tr", "th", "td", "h3", "h4", "h5", "h6"])
+TAGS = {"p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a"}
+TAGS |= {"table", "thead", "tbody", "tr", "th", "td", "h3", "h4", "h5", "h6"}
 ATTRIBUTES = {"*": {"dir"}, "a": {"href", "title"}, "code": {"class"}, "ol": {"start"}}
 
 

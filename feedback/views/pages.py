@@ -89,8 +89,11 @@ def design(request: HttpRequest) -> HttpResponse:
     return render(request, "feedback/design.html", {"sample": SAMPLE, "names": COLOURS, "states": STATES})
 
 
-COLOURS = ("paper surface sunken line line-strong ink ink-soft accent accent-strong on-accent accent-wash "
-           "good good-wash warn warn-wash bad bad-wash mark").split()
+COLOURS = [
+    *("paper", "surface", "sunken", "line", "line-strong", "ink", "ink-soft"),
+    *("accent", "accent-strong", "on-accent", "accent-wash", "good", "good-wash", "warn", "warn-wash"),
+    *("bad", "bad-wash", "mark"),
+]
 STATES = ("draft", "running", "queued", "ready", "failed")
 
 SAMPLE = """## A model's text

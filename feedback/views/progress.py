@@ -23,9 +23,7 @@ def left(user: User, queue: Queue) -> int:
     """Items this person can still judge here, those on the screen included; COUNTED + 1 stands for more."""
     if queue.status != "open":
         return 0
-    had = Assignment.objects.filter(item=OuterRef("pk"), annotator=user).exclude(
-        status__in=("expired", "released")
-    )
+    had = Assignment.objects.filter(item=OuterRef("pk"), annotator=user).exclude(status__in=("expired", "released"))
     free = Seat.objects.filter(item=OuterRef("pk"), status="free")
     items = Item.objects.filter(Exists(free), ~Exists(had), queue=queue, status="open")
     held = Assignment.objects.filter(queue=queue, annotator=user, status="leased").count()
@@ -42,9 +40,7 @@ def line(user: User, queue: Queue) -> str:
 def own_queues(user: User) -> list[dict[str, Any]]:
     """The person's queues, open ones first, with what is done and left for them."""
     done = dict(
-        Judgment.objects.filter(author=user, withdrawn_at__isnull=True)
-        .values_list("queue")
-        .annotate(n=Count("pk"))
+        Judgment.objects.filter(author=user, withdrawn_at__isnull=True).values_list("queue").annotate(n=Count("pk"))
     )
     queues = Queue.objects.filter(memberships__user=user).exclude(status="draft").order_by("title")
     rows = [_row(queue, done.get(queue.pk, 0), left(user, queue)) for queue in queues]

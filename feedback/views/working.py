@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from django.contrib import messages
@@ -89,10 +90,8 @@ def _queue_of_lease(slug: str, user: User, pk: uuid.UUID) -> Queue:
 def skip(request: HttpRequest, slug: str) -> HttpResponse:
     user, pk = person(request), forms.assignment_id(request.POST)
     queue = _queue_of_lease(slug, user, pk)
-    try:
+    with suppress(LeaseLost):  # then it is off the screen, which is all that was asked
         assigning.skip(assignment_id=pk, annotator=user, reason=request.POST.get("reason", ""))
-    except LeaseLost:
-        pass  # it is off the screen either way, which is all that was asked
     return _onward(request, queue, user)
 
 
