@@ -85,7 +85,7 @@ def import_preferences(
     format: str,
     queue_slug: str = "",
     actor: User | None = None,
-    progress: Callable[[int], None] = lambda line: None,
+    progress: Callable[[int], object] = lambda line: None,
 ) -> Report:
     """Import a file of pairs into a queue, made (closed) where it is missing; `progress` hears line numbers.
 
@@ -128,7 +128,7 @@ def _begin(path: Path, format: str, slug: str, actor: User | None) -> Import:
     return Import(path, format, slug, actor, digest, report, batch)
 
 
-def _good_pairs(work: Import, progress: Callable[[int], None]) -> Iterator[ParsedPair]:
+def _good_pairs(work: Import, progress: Callable[[int], object]) -> Iterator[ParsedPair]:
     for found in READERS[work.format](work.path):
         progress(found.line)
         if isinstance(found, BadLine):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
+from tqdm import tqdm
 
-from feedback.errors import PlumblineError
 from feedback.formats import READERS
 from feedback.importing import Report, import_preferences
+from feedback.management.doors import clear_errors
 
 
 class Command(BaseCommand):
@@ -23,30 +23,16 @@ class Command(BaseCommand):
         parser.add_argument("--queue", default="", help="slug; made (closed) if missing; else after the file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
+        shown = tqdm(unit=" lines", disable=not sys.stderr.isatty(), leave=False)
+        with clear_errors(), shown:
             report = import_preferences(
                 path=options["file"],
                 format=options["format"],
                 queue_slug=options["queue"],
-                progress=line_counter(sys.stderr),
+                progress=lambda line: shown.update(line - shown.n),
             )
-        except PlumblineError as error:
-            raise CommandError(error.message) from error
         for line in sentences(report):
             self.stdout.write(line)
-
-
-def line_counter(stream: Any) -> Callable[[int], None]:
-    """A counter that stays on one line of a terminal; silent elsewhere."""
-    if not stream.isatty():
-        return lambda line: None
-
-    def show(line: int) -> None:
-        if line % 500 == 0:
-            stream.write(f"\r{line:,} lines read")
-            stream.flush()
-
-    return show
 
 
 def sentences(report: Report) -> list[str]:
@@ -63,7 +49,11 @@ def sentences(report: Report) -> list[str]:
         lines.append(f"{report.existing} pairs were there already")
     if report.imported:
         splits = ", ".join(f"{count} {split}" for split, count in sorted(report.splits.items()))
-        lines.append(f"{report.imported} judged pairs imported into queue {report.queue} (of all read: {splits})")
+        lines.append(
+            f"{report.imported} judged pairs imported into queue {report.queue} (of all read: {splits})"
+        )
     else:
-        lines.append("nothing was imported: all of it is in already" if report.existing else "nothing was imported")
+        lines.append(
+            "nothing was imported: all of it is in already" if report.existing else "nothing was imported"
+        )
     return lines

@@ -8,7 +8,6 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from feedback.management.commands.import_preferences import line_counter
 from tests.feedback.test_importing import pair, train_questions, write
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +38,11 @@ def test_bad_lines_are_printed_by_line_and_by_reason(tmp_path):
     assert "30 lines left out: it is not valid JSON" in lines
 
 
+def test_no_progress_is_shown_where_there_is_no_terminal(tmp_path, capsys):
+    run(str(write(tmp_path / "a.jsonl", pair(train_questions(1)[0]))))
+    assert capsys.readouterr().err == ""
+
+
 def test_a_missing_file_ends_in_one_line(tmp_path):
     with pytest.raises(CommandError, match="there is no such file") as caught:
         run(str(tmp_path / "none.jsonl"))
@@ -48,9 +52,3 @@ def test_a_missing_file_ends_in_one_line(tmp_path):
 def test_an_unknown_format_lists_what_exists(tmp_path):
     with pytest.raises(CommandError, match=r"invalid choice: 'trl' \(choose from '?hh'?\)"):
         call_command("import_preferences", str(tmp_path / "x"), "--format=trl")
-
-
-def test_the_counter_is_silent_where_there_is_no_terminal():
-    stream = io.StringIO()
-    line_counter(stream)(500)
-    assert stream.getvalue() == ""
