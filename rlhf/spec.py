@@ -111,9 +111,7 @@ class DpoConfig:
     precision: str = bounded("auto", among=("auto", "fp32", "bf16"))
 
 
-Config = (
-    ConvertConfig | PretrainConfig | GenerateConfig | FeaturesConfig | RewardConfig | ScoreConfig | DpoConfig
-)
+Config = ConvertConfig | PretrainConfig | GenerateConfig | FeaturesConfig | RewardConfig | ScoreConfig | DpoConfig
 KINDS: dict[str, type] = {
     "convert": ConvertConfig,
     "pretrain": PretrainConfig,

@@ -117,7 +117,9 @@ def _judge(run_dir: RunDir, config: GenerateConfig) -> Any:
 
 
 @torch.inference_mode()
-def sample(model: Any, tokenizer: Any, batch: list[Wish], decoding: Decoding, seed: int) -> list[list[Answer]]:
+def sample(
+    model: Any, tokenizer: Any, batch: list[Wish], decoding: Decoding, seed: int
+) -> list[list[Answer]]:
     """`best_of` answers for each wish, drawn in one batch from a seed of its own."""
     torch.manual_seed(seed)
     rows = [wish for wish in batch for _ in range(decoding.best_of)]
@@ -126,7 +128,9 @@ def sample(model: Any, tokenizer: Any, batch: list[Wish], decoding: Decoding, se
     ids = torch.tensor([[pad] * (width - len(wish.ids)) + list(wish.ids) for wish in rows])
     mask = torch.tensor([[0] * (width - len(wish.ids)) + [1] * len(wish.ids) for wish in rows])
     output = model.generate(
-        input_ids=ids.to(model.device), attention_mask=mask.to(model.device), **_generation(tokenizer, decoding)
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
+        **_generation(tokenizer, decoding),
     )
     answers = [_answer(tokenizer, wish, out[width:].tolist()) for wish, out in zip(rows, output, strict=True)]
     return [answers[i : i + decoding.best_of] for i in range(0, len(answers), decoding.best_of)]
@@ -143,7 +147,9 @@ def _generation(tokenizer: Any, decoding: Decoding) -> dict[str, Any]:
     if decoding.temperature > 0:
         arguments |= {"temperature": decoding.temperature, "top_k": 0, "top_p": 1.0}
         if decoding.top_p < 1:
-            arguments["logits_processor"] = LogitsProcessorList([Nucleus(decoding.top_p, decoding.temperature)])
+            arguments["logits_processor"] = LogitsProcessorList(
+                [Nucleus(decoding.top_p, decoding.temperature)]
+            )
     return arguments
 
 
