@@ -53,9 +53,9 @@ class PretrainConfig:
     """The tiny model, from nothing, on the toy corpus."""
 
     examples: int = bounded(6000, 200, 200_000)
-    steps: int = bounded(220, 1, 100_000)
-    batch_size: int = bounded(24, 1, 1024)
-    lr: float = bounded(3e-3, 0.0, 1.0)
+    steps: int = bounded(300, 1, 100_000)
+    batch_size: int = bounded(16, 1, 1024)
+    lr: float = bounded(2e-3, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
