@@ -79,7 +79,7 @@ class PolicyIn(Shape):
     slug = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80)
     kind = s.ChoiceField(choices=Policy.KINDS)
     base = Text(required=False, allow_blank=True, max_length=100)
-    adapter = Text(required=False, allow_blank=True, max_length=64)
+    adapter = s.RegexField(r"^([0-9a-f]{64})?$", required=False, allow_blank=True, help_text="An artifact's digest.")
     system_prompt = Text(required=False, allow_blank=True)
     decoding = s.DictField(required=False)
 

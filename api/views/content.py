@@ -11,7 +11,10 @@ from rest_framework.response import Response
 from api import serializers, wire
 from api.views.base import ENGINEERS, View, paged, person
 from feedback import intake
+from feedback.errors import Conflict
 from feedback.models import Policy
+from rlhf import artifacts, bases, runs
+from rlhf.models import Deployment
 
 
 def taken(done: intake.Intake) -> Response:
@@ -61,8 +64,21 @@ class Policies(View):
         """Register a policy. Policies are immutable: the same slug and body is the same policy."""
         body = serializers.PolicyIn(data=wire.one(request.data))
         body.is_valid(raise_exception=True)
+        check_references(body.validated_data)
         policy, created = intake.add_policy(**body.validated_data, actor=person(request))
         return Response(show_policy(policy), status=201 if created else 200)
+
+
+def check_references(data: dict[str, Any]) -> None:
+    """What a policy stands on is named, never a path from outside. Raises NotFound, Conflict or BadInput."""
+    if Deployment.objects.filter(alias=data["slug"]).exists():
+        raise Conflict(f"{data['slug']} is an alias; aliases and slugs share one namespace.", where="slug")
+    if data["kind"] != "local":
+        return
+    bases.require_known(data.get("base", ""))
+    if data.get("adapter"):
+        artifacts.path_of(data["adapter"])
+    runs.check_config("generate", {"decoding": data.get("decoding", {})})
 
 
 def show_policy(policy: Policy) -> dict[str, Any]:
