@@ -7,11 +7,18 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
+from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from . import queues
 from .models import Event, Item, Judgment, Membership, Policy, Prompt, Queue, User
+
+# What `queues.change` takes; `kind` and slug are fixed, `status` exists from the first save on.
+CHANGEABLE = (
+    "title", "guidelines", "rubric", "overlap", "lease_seconds", "gold_rate", "selection", "control_rate",
+)  # fmt: skip
 
 admin.site.unregister(Group)  # roles are a field; groups would be a second truth
 
@@ -46,16 +53,39 @@ class PersonAdmin(UserAdmin, ModelAdmin):
 class MemberInline(TabularInline):
     model = Membership
     extra = 0
+    can_delete = False
+    fields = ("user", "role", "kind")
     autocomplete_fields = ("user",)
 
 
 @admin.register(Queue)
 class QueueAdmin(ModelAdmin):
+    """Queues change by their verbs here too, so that versions, seats and events follow."""
+
     list_display = ("title", "slug", "kind", "purpose", "status", "overlap")
     list_filter = ("status", "purpose", "kind")
     search_fields = ("slug", "title")
-    readonly_fields = ("status", "guidelines_version", "purpose", "overlap")  # these move by verbs
+    fields = ("slug", "kind", *CHANGEABLE, "status", "guidelines_version")
     inlines = (MemberInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Queue | None = None) -> tuple[str, ...]:
+        return ("guidelines_version", *(("slug", "kind") if obj else ("status",)))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Queue | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Queue, form: ModelForm, change: bool) -> None:
+        said = form.cleaned_data
+        if change:
+            stored = Queue.objects.get(pk=obj.pk)
+            queues.change(queue=stored, actor=request.user, **{f: said[f] for f in (*CHANGEABLE, "status")})
+        else:
+            made, _ = queues.create(actor=request.user, **{f: said[f] for f in ("slug", "kind", *CHANGEABLE)})
+            obj.pk = made.pk
+
+    def save_formset(self, request: HttpRequest, form: ModelForm, formset: BaseInlineFormSet, change: bool) -> None:
+        for member in formset.save(commit=False):
+            queues.admit(queue=form.instance, user=member.user, role=member.role, kind=member.kind, actor=request.user)
 
 
 @admin.register(Prompt)

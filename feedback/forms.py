@@ -27,8 +27,8 @@ def said(post: QueryDict) -> Said:
     body: dict[str, Any] = {"choice": choice}
     if choice and choice in SLOTS:
         body["strength"] = MUCH_BETTER if post.get("much") else BETTER
-    if post.get("rationale", "").strip():
-        body["rationale"] = post["rationale"].strip().replace("\r\n", "\n")
+    if rationale := post.get("rationale", "").replace("\r\n", "\n").strip():
+        body["rationale"] = rationale
     if (duration := post.get("duration_ms", "")).isdecimal():
         body["duration_ms"] = min(int(duration), 2**31 - 1)
     given = post.get("input", "")
