@@ -367,3 +367,13 @@ class TickIn(Shape):
 
 class Empty(Shape):
     """A call that needs no body."""
+
+
+def page_of(shape: type[s.Serializer[Any]]) -> type[s.Serializer[Any]]:
+    """The shape of one page of a list."""
+    fields = {
+        "next": s.URLField(allow_null=True),
+        "previous": s.URLField(allow_null=True),
+        "results": shape(many=True),
+    }
+    return type(f"{shape.__name__.removesuffix('Out')}Page", (s.Serializer,), fields)

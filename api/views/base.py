@@ -6,17 +6,24 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from api import paging, wire
+from api import paging, serializers, wire
 from feedback.errors import NotAllowed, NotFound
 from feedback.models import User
 
 EVERYONE = ("annotator", "reviewer", "engineer", "admin")
 ENGINEERS = ("engineer", "admin")
 ADMINS = ("admin",)
+PAGING = [
+    OpenApiParameter("cursor", OpenApiTypes.STR, description="From `next` or `previous`."),
+    OpenApiParameter("page_size", OpenApiTypes.INT, description="Rows a page, 100 unless told, at most 1,000."),
+]
 
 
 class View(APIView):
@@ -46,6 +53,11 @@ def paged(view: APIView, rows: QuerySet[Any], show: Callable[[Any], dict[str, An
     pages = paging.NewestFirst()
     page = pages.paginate_queryset(rows, view.request, view=view) or []
     return pages.get_paginated_response([show(row) for row in page])
+
+
+def listing(operation_id: str, shape: type[Serializer[Any]]) -> Callable[[Any], Any]:
+    """Documents a paged list."""
+    return extend_schema(operation_id=operation_id, parameters=PAGING, responses=serializers.page_of(shape))
 
 
 class NothingHere(View):

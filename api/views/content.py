@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import serializers, wire
-from api.views.base import ENGINEERS, View, paged, person
+from api.views.base import ENGINEERS, View, listing, paged, person
 from feedback import intake
 from feedback.errors import Conflict
 from feedback.models import Policy
@@ -50,7 +50,7 @@ class Responses(View):
 class Policies(View):
     roles = {"*": ENGINEERS}
 
-    @extend_schema(operation_id="policies_list", responses=serializers.PolicyOut(many=True))
+    @listing("policies_list", serializers.PolicyOut)
     def get(self, request: Request) -> Response:
         """The policies, newest first."""
         return paged(self, Policy.objects.select_related("parent"), show_policy)

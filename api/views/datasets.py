@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import serializers, wire
-from api.views.base import ENGINEERS, View, paged, person
+from api.views.base import ENGINEERS, View, listing, paged, person
 from feedback.errors import BadInput, Conflict, NotFound
 from feedback.models import Queue
 from rlhf import artifacts, reward_datasets
@@ -32,7 +32,7 @@ FILE = {(200, kind): OpenApiTypes.BINARY for kind in ("application/octet-stream"
 class Datasets(View):
     roles = {"*": ENGINEERS}
 
-    @extend_schema(operation_id="datasets_list", responses=serializers.DatasetRow(many=True))
+    @listing("datasets_list", serializers.DatasetRow)
     def get(self, request: Request) -> Response:
         """The datasets, newest first."""
         return paged(self, RewardDataset.objects.all(), show_row)

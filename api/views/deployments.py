@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import serializers, wire
-from api.views.base import ENGINEERS, View, paged, person
+from api.views.base import ENGINEERS, View, listing, paged, person
 from feedback.errors import NotFound
 from feedback.models import Policy
 from rlhf import deployments, gates
@@ -46,7 +46,7 @@ class Rollback(View):
 class Decisions(View):
     roles = {"*": ENGINEERS}
 
-    @extend_schema(operation_id="decisions_list", responses=serializers.DecisionOut(many=True))
+    @listing("decisions_list", serializers.DecisionOut)
     def get(self, request: Request) -> Response:
         """Every decision with the figures that it rested on, newest first."""
         return paged(self, Decision.objects.select_related("candidate", "live", "queue"), show_decision)

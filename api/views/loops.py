@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import serializers, wire
-from api.views.base import ENGINEERS, View, paged, person
+from api.views.base import ENGINEERS, View, listing, paged, person
 from feedback import queues
 from feedback.errors import BadInput, Conflict, NotFound
 from feedback.models import Policy
@@ -24,7 +24,7 @@ METADATA_KEY = re.compile(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*")  # no double undersco
 class Loops(View):
     roles = {"*": ENGINEERS}
 
-    @extend_schema(operation_id="loops_list", responses=serializers.LoopOut(many=True))
+    @listing("loops_list", serializers.LoopOut)
     def get(self, request: Request) -> Response:
         """The loops, newest first."""
         return paged(self, Loop.objects.select_related("queue"), show)

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from api import serializers, wire
 from api.errors import first_complaint
-from api.views.base import ADMINS, View, paged, person
+from api.views.base import ADMINS, View, listing, paged, person
 from feedback import pairing, quality, queues
 from feedback.errors import BadInput, NotFound
 from feedback.models import Prompt, Queue, User
@@ -26,7 +26,7 @@ SHOWN = (
 class Queues(View):
     roles = {"POST": ADMINS}
 
-    @extend_schema(operation_id="queues_list", responses=serializers.QueueOut(many=True))
+    @listing("queues_list", serializers.QueueOut)
     def get(self, request: Request) -> Response:
         """Your queues (engineers and admins: all), newest first."""
         return paged(self, queues.visible(user=person(request)), show)

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from api import serializers, wire
 from api.views import datasets
-from api.views.base import ENGINEERS, View, paged, person
+from api.views.base import ENGINEERS, View, listing, paged, person
 from feedback.errors import NotFound
 from feedback.models import Policy
 from rlhf import runs
@@ -23,7 +23,7 @@ ROWS = Run.objects.select_related("dataset", "policy", "reward_model", "produced
 class Runs(View):
     roles = {"*": ENGINEERS}
 
-    @extend_schema(operation_id="runs_list", responses=serializers.RunOut(many=True))
+    @listing("runs_list", serializers.RunOut)
     def get(self, request: Request) -> Response:
         """The runs, newest first."""
         return paged(self, ROWS.all(), show)
@@ -100,7 +100,7 @@ class Resume(View):
 class RewardModels(View):
     roles = {"*": ENGINEERS}
 
-    @extend_schema(operation_id="reward_models_list", responses=serializers.RewardModelOut(many=True))
+    @listing("reward_models_list", serializers.RewardModelOut)
     def get(self, request: Request) -> Response:
         """The reward models, newest first."""
         return paged(self, RewardModel.objects.all(), show_model)
