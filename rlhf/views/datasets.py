@@ -87,7 +87,8 @@ def funnel(counts: dict[str, int]) -> list[dict[str, Any]]:
     order = ("judgments", "simulated", "withdrawn", "not_counting", "pairs")
     known = [name for name in order if name in counts]
     rest = sorted(name for name in counts if name not in order)
+    told = {"simulated": "of them by simulated people", "not_counting": "gold, corrected or not counted"}
     return [
-        {"name": name.removeprefix("out: "), "count": counts[name], "out": name.startswith("out: ")}
+        {"name": told.get(name, name.removeprefix("out: ")), "count": counts[name], "out": name.startswith("out: ")}
         for name in [*known, *rest]
     ]

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from feedback.errors import PlumblineError
+from feedback.errors import Conflict, PlumblineError
 from feedback.models import Prompt, Response
 from feedback.stats.sequential import confidence_sequence
 
@@ -50,6 +50,8 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponse:
 def override(request: HttpRequest, pk: UUID) -> HttpResponse:
     decision = get_object_or_404(Decision, pk=pk)
     try:
+        if decision.status != "refused":
+            raise Conflict(f"Only a refused candidate can be promoted all the same; this one is {decision.status}.")
         gates.override(decision=decision, actor=request.user, reason=request.POST.get("reason", ""))  # type: ignore[arg-type]
         messages.success(request, f"{decision.candidate.slug} is live under {decision.alias} now.")
     except PlumblineError as wrong:

@@ -203,8 +203,8 @@ def test_a_vote_with_its_refit_stays_fast(lesson: Lesson) -> None:
     for _ in range(19):
         say(lesson)
     course = course_of(lesson)
-    began = time.perf_counter()
+    began = time.process_time()
     say(lesson)
     course = course_of(lesson)
     _ = (course.expected, course.head, course.next_pair)
-    assert time.perf_counter() - began < 0.15  # .05 on an idle machine; shared ones get slack
+    assert time.process_time() - began < 0.1  # half of it on the machine this was written on
