@@ -10,7 +10,7 @@ import pytest
 from tests.endtoend.site import Site, wait_for
 from tests.endtoend.world import TRAIN, WORLD, Labeller, check, state
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from rlhf.models import Loop, RewardDataset, Round, Run
 from rlhf.tiny_corpus import tiny_prompts
 from tests.factories import make_member, make_policy, make_queue, make_user
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
 REWARD = REWARDS["polite_tiny"]
 
 
