@@ -145,7 +145,7 @@ def _parse(assignment: Assignment, body: dict[str, Any]) -> dict[str, Any]:
         "duration_ms": _number(body, "duration_ms", 0, 2**31 - 1),
         "rationale": _text(body, "rationale", 10_000),
         "flags": _flags(body),
-        "evidence": {"slot": body["choice"]} if body.get("choice") in SLOTS else {},
+        "evidence": {"slot": body["choice"]} if str(body.get("choice")) in SLOTS else {},
     }
 
 

@@ -28,7 +28,7 @@ class Comparison:
 
     def answer(self, body: dict[str, Any], order: list[int]) -> dict[str, Any]:
         choice = body.get("choice")
-        if choice not in self.keys:
+        if not isinstance(choice, str) or choice not in self.keys:
             raise BadInput("choice: expected A, B, tie or both_bad.", where="choice")
         return {"choice": order[SLOTS.index(choice)] if choice in SLOTS else choice}
 
