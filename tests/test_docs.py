@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 from django.core.management import get_commands, load_command_class
+from django.test import Client
 from django.urls import Resolver404, resolve
 
+from api import tokens
 from feedback import aggregation
 from feedback.models import Judgment
 from rlhf import artifacts, reward_datasets
-from tests.factories import make_item, make_queue
+from rlhf.models import Loop
+from tests.factories import make_item, make_queue, make_user
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "demo" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -82,6 +85,30 @@ def answered(address: str) -> bool:
         return resolve(address).url_name != "nothing"
     except Resolver404:
         return False
+
+
+@pytest.mark.django_db
+def test_the_calls_of_the_guides_are_accepted(settings) -> None:
+    settings.PLUMBLINE_BASES = {"my-model": "/nowhere"}
+    make_user("dana")
+    token = tokens.create(user=make_user(role="admin"))[1]
+    for method, address, body in calls("admins.md") + calls("engineers.md"):
+        answer = Client().generic(
+            method,
+            address,
+            body,
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        assert answer.status_code in (200, 201, 202), f"{method} {address}: {answer.content!r}"
+    loop = Loop.objects.get()
+    assert (loop.queue.slug, loop.prompt_filter) == ("support", {"metadata__queue": "support"})
+
+
+def calls(page: str) -> list[tuple[str, str, str]]:
+    """(method, address, body) of each curl line."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(r"curl -X (\w+) \$SITE(\S+) [^']*-d '(\{.*?\})'\n", text, re.S)
 
 
 def tree() -> list[str]:
