@@ -149,7 +149,7 @@ def engine_missing() -> str:
 def execute(*, run_id: Any) -> Run:
     """Carry out a queued run to its end. Of several callers one does; the others get the row as it stands."""
     run = Run.objects.select_related("policy", "dataset", "reward_model").get(pk=run_id)
-    if run.status != "queued" or not _ready_to_start(run):
+    if run.status != "queued" or stopping() or not _ready_to_start(run):
         return run
     try:
         _claim(run)
@@ -253,12 +253,22 @@ def _watch(run: Run, child: subprocess.Popen[bytes]) -> int:
             raise StaleTransition("another attempt owns this run")
         if code is not None:
             return code
-        if asked_at is None and Run.objects.filter(pk=run.pk, cancel_requested=True).exists():
+        if asked_at is None and _should_stop(run):
             asked_at = time.monotonic()
             (run_dir(run) / "stop").touch()
         if asked_at is not None:
             _insist(child, time.monotonic() - asked_at)
         time.sleep(POLL_SECONDS)
+
+
+def _should_stop(run: Run) -> bool:
+    """Somebody cancelled the run, or this machine is being stopped (then the row goes back to the queue)."""
+    return stopping() or Run.objects.filter(pk=run.pk, cancel_requested=True).exists()
+
+
+def stopping() -> bool:
+    """Whether `bin/up` is on its way down."""
+    return (Path(settings.PLUMBLINE_HOME) / "run" / "stopping").exists()
 
 
 def _insist(child: subprocess.Popen[bytes], waited: float) -> None:

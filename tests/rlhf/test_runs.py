@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
@@ -103,6 +104,27 @@ def test_cancelling_a_running_run_stops_it_at_its_next_step() -> None:
     worker.join(timeout=20)
     run.refresh_from_db()
     assert run.status == "cancelled" and "checkpoint" in run.note
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_stopping_the_machine_saves_and_puts_the_run_back() -> None:
+    run = ordered(seconds=30)
+    worker = threading.Thread(target=_execute, args=(run.pk,))
+    worker.start()
+    for _ in range(200):
+        run.refresh_from_db()
+        if run.status == "running":
+            break
+        time.sleep(0.05)
+    sign = Path(settings.PLUMBLINE_HOME) / "run" / "stopping"
+    sign.parent.mkdir(exist_ok=True)
+    sign.touch()
+    try:
+        worker.join(timeout=20)
+        assert carried_out(run).status == "queued"  # and nobody starts it again on the way down
+    finally:
+        sign.unlink()
 
 
 def _execute(pk: Any) -> None:
