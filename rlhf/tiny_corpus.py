@@ -41,7 +41,7 @@ REASONS = {
 }
 FILLER = ("well", "you know", "in a way", "so to speak", "as it were", "more or less", "and so on")
 RUDE = ("No. Go away.", "Ask someone else.", "I do not care.", "What a silly question.", "Leave me alone.")
-WEIGHTS = {"good": 25, "terse": 20, "rambling": 25, "repetitive": 15, "impolite": 15}
+WEIGHTS = {"good": 30, "terse": 12, "rambling": 28, "repetitive": 15, "impolite": 15}
 
 
 def _all_tasks() -> list[tuple[str, Callable[[random.Random], str], str]]:

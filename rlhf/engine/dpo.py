@@ -90,9 +90,7 @@ def _dataset(pairs: Pairs, order: list[int], reference: dict[int, tuple[float, f
 
 
 def _lora(config: DpoConfig) -> LoraConfig:
-    return LoraConfig(
-        r=config.lora_r, lora_alpha=config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
+    return LoraConfig(r=config.lora_r, lora_alpha=config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def _arguments(run_dir: RunDir, config: DpoConfig, seed: int) -> TrainerConfig:

@@ -117,9 +117,7 @@ def _judge(run_dir: RunDir, config: GenerateConfig) -> Any:
 
 
 @torch.inference_mode()
-def sample(
-    model: Any, tokenizer: Any, batch: list[Wish], decoding: Decoding, seed: int
-) -> list[list[Answer]]:
+def sample(model: Any, tokenizer: Any, batch: list[Wish], decoding: Decoding, seed: int) -> list[list[Answer]]:
     """`best_of` answers for each wish, drawn in one batch from a seed of its own."""
     torch.manual_seed(seed)
     rows = [wish for wish in batch for _ in range(decoding.best_of)]
@@ -147,9 +145,7 @@ def _generation(tokenizer: Any, decoding: Decoding) -> dict[str, Any]:
     if decoding.temperature > 0:
         arguments |= {"temperature": decoding.temperature, "top_k": 0, "top_p": 1.0}
         if decoding.top_p < 1:
-            arguments["logits_processor"] = LogitsProcessorList(
-                [Nucleus(decoding.top_p, decoding.temperature)]
-            )
+            arguments["logits_processor"] = LogitsProcessorList([Nucleus(decoding.top_p, decoding.temperature)])
     return arguments
 
 

@@ -94,9 +94,7 @@ def chain_links(adapter_chain: Path | None) -> list[Path]:
         return []
     numbers = sorted(int(path.name) for path in adapter_chain.iterdir() if path.name.isdigit())
     if numbers != list(range(len(numbers))) or not numbers:
-        raise UserError(
-            "bad_adapter", f"the chain's directories are {numbers}, not 0, 1, ...", "inputs/adapter"
-        )
+        raise UserError("bad_adapter", f"the chain's directories are {numbers}, not 0, 1, ...", "inputs/adapter")
     return [adapter_chain / str(number) for number in numbers]
 
 

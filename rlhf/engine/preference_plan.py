@@ -24,10 +24,7 @@ class Pairs:
 
     def lengths(self) -> list[int]:
         """Tokens of the longer side of each pair."""
-        return [
-            len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
-            for row in self.rows
-        ]
+        return [len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in self.rows]
 
 
 def read_pairs(path: Path, tokenizer: Any, system_prompt: str, max_length: int) -> Pairs:

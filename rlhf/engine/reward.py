@@ -81,9 +81,7 @@ def _choose_penalty(
     best: tuple[float, float, np.ndarray] | None = None
     for penalty in config.penalties:
         run_dir.check_stop()
-        predicted = cross_fit(
-            differences, rows.target, rows.weight, rows.group, penalty, folds=config.folds, seed=seed
-        )
+        predicted = cross_fit(differences, rows.target, rows.weight, rows.group, penalty, folds=config.folds, seed=seed)
         loss = log_loss(predicted, rows.target, rows.weight)
         if best is None or loss < best[0]:
             best = (loss, penalty, predicted)

@@ -75,9 +75,7 @@ class RunDir:
         """Whether somebody asked this job to end early."""
         return (self.path / "stop").exists()
 
-    def progress(
-        self, step: int, total: int, metrics: dict[str, float] | None = None, phase: str = ""
-    ) -> None:
+    def progress(self, step: int, total: int, metrics: dict[str, float] | None = None, phase: str = "") -> None:
         """Append one line to progress.jsonl. After a resume the later line of a step wins."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"step": step, "total": total, "at": at, "metrics": metrics or {}}
@@ -157,6 +155,4 @@ def read_rows(path: Path, required: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def _bad_line(path: Path, number: int, reason: str) -> UserError:
-    return UserError(
-        "bad_input", f"inputs/{path.name} line {number} {reason}", f"inputs/{path.name}:{number}"
-    )
+    return UserError("bad_input", f"inputs/{path.name} line {number} {reason}", f"inputs/{path.name}:{number}")

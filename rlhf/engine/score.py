@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from rlhf.engine.job import Outcome
 from rlhf.engine.run_dir import RunDir, read_rows
 from rlhf.spec import ScoreConfig, Spec
 
+T = TypeVar("T")
 DRAWS = 64  # for picking the best of a few answers
 
 
@@ -42,10 +44,12 @@ class BestOf:
     def __call__(self, batch: list[Wish], candidates: list[list[Answer]]) -> list[Answer]:
         """One answer a wish; of equals the first drawn."""
         texts = [
-            (wish.messages, answer.content)
-            for wish, choice in zip(batch, candidates, strict=True)
-            for answer in choice
+            (wish.messages, answer.content) for wish, choice in zip(batch, candidates, strict=True) for answer in choice
         ]
-        draws = self.scorer.draws(texts, DRAWS)
-        worth = iter(draws.mean(axis=1) - self.penalty * draws.std(axis=1))
-        return [max(choice, key=lambda _: next(worth)) for choice in candidates]
+        return favourites(candidates, self.scorer.draws(texts, DRAWS), self.penalty)
+
+
+def favourites(candidates: list[list[T]], draws: np.ndarray, penalty: float) -> list[T]:
+    """The best of each choice; `draws` (n, k) holds the rewards of all candidates, choice after choice."""
+    worth = iter(draws.mean(axis=1) - penalty * draws.std(axis=1))
+    return [max(choice, key=lambda _: next(worth)) for choice in candidates]
