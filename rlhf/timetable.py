@@ -8,8 +8,27 @@ from statistics import median
 
 from django.utils import timezone
 
+from . import loops, sampling
 from .loops import STEPS
 from .models import Loop, Round, RoundStep, Run
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a starter model does on two cores: tokens generated a second, texts read a second, seconds a DPO step."""
+
+    tokens: float
+    texts: float
+    step: float
+    answer: int  # tokens of an answer, about
+
+
+# Measured on two cores without a GPU; guesses for the very first round only, then the loop's own times count.
+SPEEDS = {
+    "smollm2-135m-instruct": Speed(tokens=170, texts=13, step=4.7, answer=60),
+    "tiny": Speed(tokens=2500, texts=400, step=0.3, answer=16),
+}
+STARTUP = 12.0  # seconds in which an engine loads its packages
 
 
 @dataclass(frozen=True)
@@ -21,6 +40,7 @@ class Stop:
     state: str
     seconds: float | None
     estimate: float | None
+    guessed: bool = False
     left: float | None = None
 
     @property
@@ -33,6 +53,7 @@ def stops(round_: Round, now: datetime | None = None) -> list[Stop]:
     now = now or timezone.now()
     times = {step.name: step for step in round_.steps.all()}
     usual = usual_seconds(round_.loop)
+    guess = {} if usual else guessed_seconds(round_)
     here = round_.failed_step or round_.status
     names = list(STEPS)
     index = names.index(here) if here in STEPS else len(names)
@@ -42,7 +63,8 @@ def stops(round_: Round, now: datetime | None = None) -> list[Stop]:
             title=STEPS[name],
             state=_state(n, index, round_.status),
             seconds=_seconds(times.get(name), now),
-            estimate=usual.get(name),
+            estimate=usual.get(name, guess.get(name)),
+            guessed=name not in usual,
             left=_left(round_, name, now) if n == index else None,
         )
         for n, name in enumerate(names)
@@ -55,6 +77,32 @@ def usual_seconds(loop: Loop) -> dict[str, float]:
     for step in RoundStep.objects.filter(round__loop=loop, ended_at__isnull=False):
         found.setdefault(step.name, []).append(_seconds(step, timezone.now()) or 0.0)
     return {name: median(values) for name, values in found.items()}
+
+
+def guessed_seconds(round_: Round) -> dict[str, float]:
+    """Before a loop's first times are known: the work there is over the speed of its base; {} for other bases.
+
+    Collecting and voting wait for people, so nobody can guess them.
+    """
+    speed, live = SPEEDS.get(round_.loop.base), round_.live or loops.deployments.live(round_.loop.alias)
+    if speed is None or live is None:
+        return {}
+    config = loops.LoopConfig.parse(round_.loop.config)
+    prompts = loops.train_prompts(round_.loop)[: config.train_prompts]
+    answer = speed.answer / speed.tokens
+    missing = sum(map(len, sampling.missing_draws(live, prompts, range(config.draws)).values()))
+    read = len(prompts) * config.draws / speed.texts
+    gate = min(config.rule.limit or 200, len(loops.workspace_prompts(round_.loop, "gate")))
+    steps = loops.runs.check_config("dpo", config.dpo)["max_steps"]
+    return {
+        "gathering": 3.0,
+        "rewarding": STARTUP + 2 * config.every / speed.texts,
+        "sampling": STARTUP + missing * answer if missing else 1.0,
+        "ranking": STARTUP + read,
+        "training": STARTUP + steps * speed.step,
+        "answering": 2 * (STARTUP + gate * answer),
+        "asking": 2 * STARTUP + read + len(prompts) * config.draws * answer,
+    }
 
 
 def seconds_left(run: Run | None, now: datetime | None = None) -> float | None:

@@ -93,12 +93,17 @@ def curves(run: Run) -> list[dict[str, Any]]:
     for step, name, value in run.metrics.order_by("step").values_list("step", "name", "value"):
         points.setdefault(name, []).append([step, value])
     order = {name: n for n, name in enumerate(CURVES)}
-    names = sorted(points, key=lambda name: (order.get(SAME.get(name, name), len(order)), name))
-    return [_curve(name, points[name]) for name in names]
+    known_first = sorted((order.get(_known(name), len(order)), name) for name in points)
+    return [_curve(name, points[name]) for _, name in known_first]
+
+
+def _known(name: str) -> str:
+    """The name under which a trainer's metric stands in CURVES."""
+    return SAME.get(name, name)
 
 
 def _curve(name: str, points: list[list[float]]) -> dict[str, Any]:
-    known = CURVES.get(SAME.get(name, name))
+    known = CURVES.get(_known(name))
     every = max(1, len(points) // POINTS)
     kept = points[::every] if points[-1] in points[::every] else [*points[::every], points[-1]]
     return {
