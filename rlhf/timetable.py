@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 
+from django.db.models import Max, Min
 from django.utils import timezone
 
 from . import loops, sampling
@@ -106,14 +107,20 @@ def guessed_seconds(round_: Round) -> dict[str, float]:
 
 
 def seconds_left(run: Run | None, now: datetime | None = None) -> float | None:
-    """What a running job still needs at the pace it has had; None before its first step.
-
-    A resumed run counts from its first start, so it errs on the long side.
-    """
+    """What the present phase of a running job still needs at its pace; None before its first step."""
     if run is None or run.status != "running" or not (run.started_at and run.step and run.total_steps):
         return None
     gone = ((now or timezone.now()) - run.started_at).total_seconds()
-    return max(0.0, gone * (run.total_steps - run.step) / run.step)
+    return max(0.0, (run.total_steps - run.step) * (_pace(run) or gone / run.step))
+
+
+def _pace(run: Run) -> float | None:
+    """Seconds a step over the last ten that reported figures: a resume or a slow start do not count."""
+    recent = run.metrics.filter(step__gte=run.step - 10)
+    span = recent.aggregate(first=Min("step"), last=Max("step"), began=Min("at"), ended=Max("at"))
+    if span["first"] is None or span["last"] == span["first"]:
+        return None
+    return float((span["ended"] - span["began"]).total_seconds() / (span["last"] - span["first"])) or None
 
 
 STEP_RUNS = {

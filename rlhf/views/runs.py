@@ -40,18 +40,26 @@ CURVES: dict[str, Curve] = {
         "Margin between chosen and rejected",
         "Rises slowly and keeps rising; a jump means that the learning rate is too high.",
     ),
-    "rewards_chosen": Curve(
+    "reward_chosen": Curve(
         "Reward of chosen answers",
         "Stays level or rises a little. Falling together with the rejected ones is common; falling fast is not.",
     ),
-    "rewards_rejected": Curve("Reward of rejected answers", "Falls, faster than that of the chosen ones."),
+    "reward_rejected": Curve("Reward of rejected answers", "Falls, faster than that of the chosen ones."),
     "lr": Curve("Learning rate", "Rises during warm-up, then falls to 0 as planned."),
+    "gradient_norm": Curve("Gradient norm", "Level or slowly falling; spikes say that single batches pull hard."),
     "tokens_per_second": Curve(
         "Tokens a second", "Level. A slow decline means longer texts, a sudden one a busy machine."
     ),
     "finish_rate": Curve("Answers that end by themselves", "High and level; low means that answers are cut short."),
 }
-SAME = {"rewards/chosen": "rewards_chosen", "rewards/rejected": "rewards_rejected", "learning_rate": "lr"}
+SAME = {  # as trainers elsewhere name them
+    "rewards/chosen": "reward_chosen",
+    "rewards/rejected": "reward_rejected",
+    "rewards/margins": "margin",
+    "rewards/accuracies": "accuracy",
+    "learning_rate": "lr",
+    "grad_norm": "gradient_norm",
+}
 
 
 @engineers
