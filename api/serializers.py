@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers as s
 
-from feedback.models import SPLITS, Membership, Policy, Queue
+from feedback.models import SELECTIONS, SPLITS, Membership, Policy, Queue
 
 
 class Shape(s.Serializer[Any]):
@@ -104,7 +104,7 @@ class QueueChange(Shape):
     overlap = s.IntegerField(min_value=1, max_value=50, required=False)
     lease_seconds = s.IntegerField(min_value=5, max_value=86_400, required=False)
     gold_rate = s.FloatField(min_value=0, max_value=1, required=False)
-    selection = s.RegexField(r"^[a-z_]+$", max_length=20, required=False)
+    selection = s.ChoiceField(SELECTIONS, required=False)
     control_rate = s.FloatField(min_value=0, max_value=1, required=False)
     status = s.ChoiceField(choices=["draft", "open", "paused", "closed"], required=False)
 

@@ -14,7 +14,7 @@ from . import events
 from .errors import StaleTransition
 from .kinds import kind_of
 from .lifecycle import advance
-from .models import Comparison, Item, Judgment, Preference
+from .models import Comparison, Item, ItemResponse, Judgment, Preference
 
 CHUNK = 200  # items a transaction
 PairKey = tuple[int, int, int]  # (item id, response a id, response b id)
@@ -95,7 +95,7 @@ def derive(item_ids: Iterable[int]) -> Derived:
 
 
 def _responses_by_position(ids: list[int]) -> dict[int, list[int]]:
-    links = Item.responses.through.objects.filter(item__in=ids).order_by("item_id", "position")
+    links = ItemResponse.objects.filter(item__in=ids).order_by("item_id", "position")
     found: dict[int, list[int]] = defaultdict(list)
     for item_id, response_id in links.values_list("item_id", "response_id"):
         found[item_id].append(response_id)

@@ -208,7 +208,7 @@ def figures(decision: Decision, test: Sequential, cast: list[dict[str, Any]]) ->
     used = cast[: test.n]
     rule = parse_rule(decision.rule)
     xs = [vote["x"] for vote in used]
-    path = log_statistic(rule, np.asarray(xs, dtype=float)) if xs else []
+    path: Any = log_statistic(rule, np.asarray(xs, dtype=float)) if xs else []
     return {
         "votes": used,
         "n": test.n,

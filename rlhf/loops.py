@@ -24,7 +24,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from feedback import events, intake
+from feedback import aggregation, events, intake
 from feedback.errors import BadInput, Conflict, PlumblineError, StaleTransition
 from feedback.lifecycle import advance
 from feedback.models import Judgment, Policy, Prompt, Queue, User
@@ -256,8 +256,8 @@ def new_judgments(round_: Round) -> int:
     """Settled judgments on train prompts made since the last round's dataset."""
     since = Round.objects.filter(loop=round_.loop, dataset__isnull=False, number__lt=round_.number).first()
     fresh = Judgment.objects.filter(
+        aggregation.standing(),
         queue=round_.loop.queue,
-        withdrawn_at__isnull=True,
         item__status="settled",
         item__prompt__split="train",
     )
@@ -319,9 +319,8 @@ def _start_training(round_: Round, config: LoopConfig) -> Run:
     _remember(round_, best_of=best_of, facts={"ranked_pairs": len(pairs)})
     slug = f"{round_.loop.slug}-round-{round_.number}"
     inputs = {"pairs": pairs, "slug": slug, "only_policy": True}
-    dpo = {"system_prompt": live.system_prompt, **config.dpo}
     return runs.start(
-        kind="dpo", policy=live, dataset=round_.dataset if config.own_pairs else None, config=dpo, inputs=inputs,
+        kind="dpo", policy=live, dataset=round_.dataset if config.own_pairs else None, config=config.dpo, inputs=inputs,
         seed=round_.number,
     )  # fmt: skip
 
@@ -426,7 +425,8 @@ def _run(round_: Round, name: str, order: Callable[[], Run | None]) -> Run:
         if run is None:
             _remember(round_, facts={"nothing_to_do": [*round_.facts.get("nothing_to_do", []), name]})
             return Run()
-        _remember(round_, **{name: run})
+        made: dict[str, Any] = {name: run}
+        _remember(round_, **made)
         raise Wait(_describe(run))
     if run.status in ("failed", "cancelled"):
         raise Conflict(run.note or f"the {run.kind} run was {run.status}")

@@ -64,7 +64,8 @@ class Recipe:
         for name in data:
             if name not in known:
                 raise BadInput(f"recipe.{name}: unknown; known are {', '.join(sorted(known))}.", where=f"recipe.{name}")
-        recipe = cls(**{k: tuple(v) if k == "arms" and isinstance(v, list) else v for k, v in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        recipe = cls(**values)
         recipe._check()
         return recipe
 

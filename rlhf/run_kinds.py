@@ -177,7 +177,9 @@ def _ranked_pairs(pairs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     found = {r.key: r for r in Response.objects.filter(key__in=keys).select_related("prompt")}
     for pair in pairs:
         chosen, rejected = found[pair["chosen"]], found[pair["rejected"]]
-        yield _row(chosen.prompt.messages, chosen.content, rejected.content, pair["target"], pair.get("weight", 1.0))
+        row = _row(chosen.prompt.messages, chosen.content, rejected.content, pair["target"], pair.get("weight", 1.0))
+        # an answer that was cut off must not teach the policy to stop there
+        yield row | {"chosen_finish_reason": chosen.finish_reason, "rejected_finish_reason": rejected.finish_reason}
 
 
 def _dataset_pairs(run: Run) -> Iterator[dict[str, Any]]:

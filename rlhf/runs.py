@@ -62,7 +62,8 @@ def start(
     """Order a run. Everything that can be known to be wrong is refused here, by field; nothing starts then."""
     if kind not in KINDS:
         raise BadInput(f"kind: {kind!r} is none of {', '.join(KINDS)}.", where="kind")
-    checked = check_config(kind, config or {})
+    own = {"system_prompt": policy.system_prompt} if kind == "dpo" and policy else {}
+    checked = check_config(kind, {**own, **(config or {})})
     base = base or (policy.base if policy else "") or (reward_model.base if reward_model else "")
     _check_references(kind, dataset, policy, base)
     with transaction.atomic():

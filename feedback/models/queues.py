@@ -13,6 +13,7 @@ from ..lifecycle import choices, status_check
 from .content import Prompt, Response
 
 ARMS = ("control", "active", "import", "rule")
+SELECTIONS = ("random", "sea")  # the rules that rlhf/selection_rules.py has
 
 
 class Queue(models.Model):
@@ -32,7 +33,7 @@ class Queue(models.Model):
     lease_seconds = models.PositiveIntegerField(default=600)
     max_skips = models.PositiveSmallIntegerField(default=3)  # an item skipped as often is unusable
     gold_rate = models.FloatField(default=0)
-    selection = models.CharField(max_length=20, default="random")
+    selection = models.CharField(max_length=20, choices=[(s, s) for s in SELECTIONS], default="random")
     control_rate = models.FloatField(default=0.25)
     demo = models.BooleanField(default=False)  # only here do simulated people's votes count
     status = models.CharField(max_length=10, choices=choices("queue"), default="draft")
@@ -52,6 +53,7 @@ class Queue(models.Model):
                 name="queue_kind_known",
             ),
             models.CheckConstraint(condition=Q(purpose__in=("label", "gate")), name="queue_purpose_known"),
+            models.CheckConstraint(condition=Q(selection__in=SELECTIONS), name="queue_selection_known"),
         ]
 
     def __str__(self) -> str:

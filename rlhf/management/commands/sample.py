@@ -21,12 +21,16 @@ class Command(BaseCommand):
         parser.add_argument("--prompts", type=int, required=True, metavar="N")
         parser.add_argument("--draws", type=int, default=2, metavar="K")
         parser.add_argument("--split", choices=("train", "dev", "gate"), default="train")
+        parser.add_argument("--workspace", metavar="NAME", help="only prompts whose metadata name this workspace")
         parser.add_argument("--queue", metavar="SLUG", help="put one random pair a prompt into this queue")
         parser.add_argument("--seed", type=int, default=0)
 
     def handle(self, *args: Any, **options: Any) -> None:
         policy = find(Policy, slug=options["policy"])
-        prompts = list(Prompt.objects.filter(split=options["split"]).order_by("key")[: options["prompts"]])
+        chosen = Prompt.objects.filter(split=options["split"])
+        if options["workspace"]:
+            chosen = chosen.filter(metadata__workspace=options["workspace"])
+        prompts = list(chosen.order_by("key")[: options["prompts"]])
         draws = range(options["draws"])
         with clear_errors():
             run = sampling.sample(policy=policy, prompts=prompts, draws=draws, seed=options["seed"])
