@@ -6,13 +6,13 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from feedback.errors import BadInput, Conflict, NotAllowed, NotFound, PlumblineError, TooLarge
+from feedback.errors import BadInput, Conflict, NotAllowed, NotFound, PlumblineError, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def answer(status: int, code: str, message: str, details: dict[str, Any]) -> Res
 
 
 def _known(error: Exception) -> PlumblineError | None:
-    """Exceptions of Django and Python whose cause is certain to be the request."""
+    """What exceptions of Django and Python mean to a caller; None for those that are our own mistake."""
     if isinstance(error, Http404):
         return NotFound("There is nothing at this address.")
     if isinstance(error, PermissionDenied):
@@ -52,6 +52,9 @@ def _known(error: Exception) -> PlumblineError | None:
         return TooLarge("The body is larger than this server takes.")
     if isinstance(error, DataError | OverflowError):
         return BadInput("A value is out of the range that can be stored.")
+    if isinstance(error, OperationalError):
+        log.error("the database did not answer: %s", error)
+        return Unavailable("The database is too busy just now; send the same again in a moment.")
     if isinstance(error, IntegrityError):
         log.warning("a constraint refused a request: %s", error)
         return Conflict("This clashes with what is stored; somebody else may have been faster.", retry=True)

@@ -42,6 +42,7 @@ class Site:
     url: str
     database: str
     environment: dict[str, str]
+    log: Path
     tokens: dict[str, str] = field(default_factory=dict)
 
     def client(self, name: str) -> httpx.Client:
@@ -60,6 +61,10 @@ class Site:
         script = MAKE_PEOPLE.format(people=json.dumps(people))
         self.tokens.update(json.loads(self.manage("shell", "--no-imports", "-c", script).splitlines()[-1]))
 
+    def said(self) -> str:
+        """The end of what the server wrote: its errors."""
+        return self.log.read_text(errors="replace")[-3000:]
+
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows straight from the database, past all our code."""
         if self.database.startswith("sqlite"):
@@ -77,10 +82,10 @@ def running(server: str = "", *, workers: int = 2, threads: int = 8) -> Iterator
     home = Path(tempfile.mkdtemp(prefix="plumbline-site-"))
     with _database(server, home) as database:
         url = f"http://127.0.0.1:{_free_port()}"
-        site = Site(url, database, _environment(home, database, workers, threads))
+        site = Site(url, database, _environment(home, database, workers, threads), home / "web.log")
         try:
             site.manage("migrate", "--verbosity", "0")
-            with _serving(site, home / "web.log"):
+            with _serving(site):
                 yield site
         finally:
             shutil.rmtree(home, ignore_errors=True)
@@ -114,13 +119,13 @@ def _database(server: str, home: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _serving(site: Site, log: Path) -> Iterator[None]:
+def _serving(site: Site) -> Iterator[None]:
     bind = site.url.removeprefix("http://")
     command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.py", "--bind", bind, "config.wsgi"]
-    with log.open("wb") as output:
+    with site.log.open("wb") as output:
         server = subprocess.Popen(command, cwd=ROOT, env=site.environment, stdout=output, stderr=output)
         try:
-            _wait(site.url, server, log)
+            _wait(site, server)
             yield
         finally:
             server.terminate()
@@ -131,16 +136,16 @@ def _serving(site: Site, log: Path) -> Iterator[None]:
                 server.wait()
 
 
-def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(site: Site, server: subprocess.Popen[bytes]) -> None:
     for _ in range(START_SECONDS * 10):
         if server.poll() is not None:
             break
         try:
-            if httpx.get(f"{url}/healthz", trust_env=False).status_code == 200:
+            if httpx.get(f"{site.url}/healthz", trust_env=False).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
-    raise RuntimeError(f"the server did not start:\n{log.read_text()[-3000:]}")
+    raise RuntimeError(f"the server did not start:\n{site.said()}")
 
 
 def _free_port() -> int:

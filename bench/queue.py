@@ -84,7 +84,7 @@ def figures_of(site: Site, slug: str, tally: Tally) -> dict[str, Any]:
         "claim_p50_ms": rounded(percentile(tally.claim_ms, 0.5)),
         "items_over_overlap": site.query(OVER.format(slug=slug))[0][0],
         "errors": len(tally.errors),
-        "first_errors": tally.errors[:3],
+        "first_errors": tally.errors[:3] + ([site.said()] if tally.errors else []),
     }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import Any
 
+from django.db import OperationalError
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -16,6 +18,7 @@ from feedback import assigning, judging, presenting
 from feedback.errors import BadInput, Conflict, NotFound
 from feedback.models import Assignment, Queue, User
 
+log = logging.getLogger(__name__)
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER,
     description="A name of your own for this submission: sent again with the same body, it counts once.",
@@ -98,7 +101,8 @@ def show_next(queue: Queue, user: User, ahead: bool) -> dict[str, Any] | None:
     """What the annotator does next; with `ahead`, the lease after the one they hold by now."""
     try:
         lease = _next(queue, user, ahead)
-    except Conflict:  # the queue was paused meanwhile; what was just said is stored all the same
+    except (Conflict, OperationalError) as reason:  # paused, or too busy; what was just said is stored all the same
+        log.info("no next item: %s", reason)
         return None
     return None if lease is None else presenting.payload(lease)
 

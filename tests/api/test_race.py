@@ -50,8 +50,8 @@ def test_sixteen_annotators_fill_every_seat_exactly_once(site: Site, raced: Race
     assert {row[1:] for row in votes} == {(raced.overlap, raced.overlap, raced.overlap)}
 
 
-def test_nobody_sees_an_error_and_a_repeated_judgment_counts_once(raced: Raced) -> None:
-    assert raced.tally.errors == []
+def test_nobody_sees_an_error_and_a_repeated_judgment_counts_once(site: Site, raced: Raced) -> None:
+    assert raced.tally.errors == [], site.said()
     assert raced.tally.repeats > 0, "some submissions were sent twice, or this test says nothing about them"
     assert len(set(raced.tally.judgments)) == len(raced.tally.judgments) == ITEMS * raced.overlap
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 
 from api.views.content import Prompts
@@ -105,6 +106,18 @@ def test_an_unknown_address_is_json_too(engineer: Caller, path: str) -> None:
 
 def test_a_missing_slash_is_pointed_out(engineer: Caller) -> None:
     assert "end in a slash" in engineer.post("/prompts", [])[1]["error"]["message"]
+
+
+def test_a_database_that_does_not_answer_is_503_and_a_retry_helps(
+    engineer: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(self: Any, request: Any) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(Prompts, "post", busy)
+    answer = engineer.call("POST", "/prompts/", [])
+    status, code, details = error(read(answer))
+    assert (status, code, details["retry"]) == (503, "unavailable", True) and answer["Retry-After"]
 
 
 def test_what_nobody_foresaw_is_a_plain_500(engineer: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
