@@ -156,7 +156,8 @@ def test_a_queue_one_is_no_member_of_does_not_exist(bob: Caller, queue: Queue) -
     ("body", "where"),
     [
         ({}, "choice"), ({"choice": "C"}, "choice"), ({"choice": []}, "choice"), ({"choice": {}}, "choice"),
-        ({"choice": "AB"}, "choice"), ({"choice": "A", "flags": [{}]}, "flags"), ({"choice": "A", "flags": "x"}, "flags"),
+        ({"choice": "AB"}, "choice"), ({"choice": "A", "flags": [{}]}, "flags"),
+        ({"choice": "A", "flags": "x"}, "flags"),
         ({"choice": "A", "strength": 4}, "strength"),
         ({"choice": "A", "strength": True}, "strength"), ({"choice": "A", "flags": ["no"]}, "flags"),
         ({"choice": "A", "rationale": 5}, "rationale"), ({"choice": "A", "duration_ms": 2**40}, "duration_ms"),

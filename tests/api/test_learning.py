@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from django.utils import timezone
 
-from rlhf import reward_datasets
 from rlhf.models import Deployment, Loop, RewardDataset, Run, RunMetric
 from tests.api.conftest import Caller
 from tests.factories import make_policy, make_queue
