@@ -8,7 +8,7 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from feedback import assigning, events, judging
-from feedback.models import Assignment, Queue, User
+from feedback.models import Assignment, Judgment, Queue, User
 from tests.factories import make_item, make_queue, make_user
 
 
@@ -137,6 +137,17 @@ def test_signing_out_gives_the_leases_back(as_ada: Client, queue: Queue, ada: Us
     assert as_ada.post("/accounts/logout/").status_code == 302
     assert not Assignment.objects.filter(annotator=ada, status="leased").exists()
     assert as_ada.get("/history/").status_code == 302
+
+
+def test_an_answer_that_arrives_after_signing_out_and_in_again_is_taken(
+    as_ada: Client, queue: Queue, ada: User
+) -> None:
+    as_ada.get(f"/queues/{queue.slug}/")
+    lease = Assignment.objects.get(annotator=ada, place=0)
+    as_ada.post("/accounts/logout/")
+    as_ada.force_login(ada)
+    late = as_ada.post(reverse("feedback:judge", args=[queue.slug, lease.pk]), {"choice": "A", "key": "k"})
+    assert late.status_code == 302 and Judgment.objects.get().assignment_id == lease.pk
 
 
 def test_signing_out_needs_a_post(as_ada: Client) -> None:
