@@ -71,15 +71,16 @@ def _earlier(annotator: User, key: str | None, digest: str) -> Judgment | None:
 
 
 def _occupy(assignment: Assignment) -> None:
-    """Make the lease and its seat `judged`. A late answer takes its seat again if it is still free."""
+    """Make the lease and its seat `judged`. A late answer (the lease ran out, or was handed
+    back at sign-out) takes its seat again if it is still free."""
     if assignment.status == "judged":
         raise StaleTransition("already judged")
-    if assignment.status == "expired":
+    if assignment.status in ("expired", "released"):
         if assignment.seat.status != "free":
             raise StaleTransition("The seat went to somebody else.")
         advance(assignment.seat, "leased")
         # the place may hold another lease by now; place is only about leases, so this one goes straight through
-        moved = Assignment.objects.filter(pk=assignment.pk, status="expired").update(status="judged")
+        moved = Assignment.objects.filter(pk=assignment.pk, status=assignment.status).update(status="judged")
         if not moved:
             raise StaleTransition("moved")
         assignment.status = "judged"
