@@ -127,7 +127,7 @@ def last_checkpoint(directory: Path) -> str | None:
     return None
 
 
-class Reporter(TrainerCallback):  # type: ignore[misc]
+class Reporter(TrainerCallback):
     """Progress to the run directory at each step, and an ear for the stop file."""
 
     NAMES = {"learning_rate": "lr", "grad_norm": "gradient_norm"}

@@ -24,7 +24,8 @@ class RewardHead:
 
     def save(self, directory: Path) -> None:
         """head.npz and head.json."""
-        np.savez(directory / "head.npz", **self.head.to_arrays(), **self.standardiser.to_arrays())
+        arrays: dict[str, Any] = self.head.to_arrays() | self.standardiser.to_arrays()
+        np.savez(directory / "head.npz", **arrays)
         (directory / "head.json").write_text(json.dumps(self.about, indent=1, sort_keys=True))
 
     @classmethod

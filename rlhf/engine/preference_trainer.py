@@ -21,6 +21,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from rlhf.engine.run_dir import UserError
 
 EXTRAS = ("target", "weight")
+COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", "ref_chosen_logps", "ref_rejected_logps", *EXTRAS)
 
 
 def add_answer_head(model: Any) -> None:
@@ -45,7 +46,7 @@ def add_answer_head(model: Any) -> None:
     model.forward = forward
 
 
-class WeightedPairs(DataCollatorForPreference):  # type: ignore[misc]
+class WeightedPairs(DataCollatorForPreference):
     """TRL's padding, with `target` and `weight` carried along when the rows have them."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -64,15 +65,14 @@ def pair_log_probs(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     return log_probs.reshape(2, -1)
 
 
-class SoftDPOTrainer(DPOTrainer):  # type: ignore[misc]
+class SoftDPOTrainer(DPOTrainer):
     """Rows are tokenised, planned and given their reference log-probabilities beforehand; order is kept."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
         return dataset
 
     def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        self._signature_columns = list(dict.fromkeys([*self._signature_columns, *EXTRAS]))
+        self._signature_columns = list(COLUMNS)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)

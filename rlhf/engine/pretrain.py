@@ -37,7 +37,7 @@ def run(run_dir: RunDir, spec: Spec) -> Outcome:
     with run_dir.publishing() as out:
         model.save_pretrained(out)
         tokenizer.save_pretrained(out)
-    figures = {"parameters": parameter_count(run_dir.out), "loss": round(loss, 4)}
+    figures: dict[str, object] = {"parameters": parameter_count(run_dir.out), "loss": round(loss, 4)}
     return Outcome(figures=figures, rows={"examples": len(pairs)}, tokens=tokens)
 
 
