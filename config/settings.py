@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "feedback.middleware.ErrorPages",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 

@@ -265,6 +265,8 @@ def override(*, decision: Decision, actor: User, reason: str) -> Decision:
         raise NotAllowed("Only engineers and admins may override a decision.")
     if not reason.strip():
         raise NotAllowed("An override needs a reason; it is stored with your name.")
+    if decision.status != "refused":
+        raise Conflict(f"Only a refused candidate can be promoted against the votes; this one is {decision.status}.")
     with transaction.atomic():
         advance(decision, "promoted", override_by=actor, override_reason=reason[:500])
         events.record("decision.overridden", decision, actor=actor, after={"reason": reason[:500]})

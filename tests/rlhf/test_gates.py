@@ -154,6 +154,13 @@ def test_an_override_needs_a_role_and_a_reason_and_says_so_for_ever() -> None:
     assert Judgment.objects.count() == 12
 
 
+def test_nobody_cuts_a_vote_short_by_an_override() -> None:
+    decision = open_gate(make_user())
+    with pytest.raises(Conflict, match="this one is voting"):
+        gates.override(decision=decision, actor=make_user(role="engineer"), reason="no patience")
+    assert deployments.live("production") == decision.live
+
+
 def test_the_gate_queue_names_no_policy() -> None:
     decision = open_gate(make_user())
     words = f"{decision.queue.slug} {decision.queue.title} {decision.queue.guidelines}"
