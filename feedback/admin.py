@@ -14,6 +14,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from . import queues
 from .models import Event, Item, Judgment, Membership, Policy, Prompt, Queue, User
+from .views.access import person
 
 # What `queues.change` takes; `kind` and slug are fixed, `status` exists from the first save on.
 CHANGEABLE = (
@@ -78,14 +79,16 @@ class QueueAdmin(ModelAdmin):
         said = form.cleaned_data
         if change:
             stored = Queue.objects.get(pk=obj.pk)
-            queues.change(queue=stored, actor=request.user, **{f: said[f] for f in (*CHANGEABLE, "status")})
+            queues.change(queue=stored, actor=person(request), **{f: said[f] for f in (*CHANGEABLE, "status")})
         else:
-            made, _ = queues.create(actor=request.user, **{f: said[f] for f in ("slug", "kind", *CHANGEABLE)})
+            made, _ = queues.create(actor=person(request), **{f: said[f] for f in ("slug", "kind", *CHANGEABLE)})
             obj.pk = made.pk
 
     def save_formset(self, request: HttpRequest, form: ModelForm, formset: BaseInlineFormSet, change: bool) -> None:
         for member in formset.save(commit=False):
-            queues.admit(queue=form.instance, user=member.user, role=member.role, kind=member.kind, actor=request.user)
+            queues.admit(
+                queue=form.instance, user=member.user, role=member.role, kind=member.kind, actor=person(request)
+            )
 
 
 @admin.register(Prompt)

@@ -2,19 +2,9 @@ from __future__ import annotations
 
 import pytest
 from django.test import Client
-from pytest_django.fixtures import Settings
 
 from feedback.models import Queue, User
 from tests.factories import make_item, make_queue, make_user
-
-ERROR_PAGES = "feedback.middleware.ErrorPages"
-
-
-@pytest.fixture(autouse=True)
-def error_pages(settings: Settings) -> None:
-    """The pages rely on it, whatever else the site's settings hold."""
-    if ERROR_PAGES not in settings.MIDDLEWARE:
-        settings.MIDDLEWARE = [*settings.MIDDLEWARE, ERROR_PAGES]
 
 
 @pytest.fixture
