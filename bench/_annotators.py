@@ -26,6 +26,7 @@ class Tally:
     judge_ms: list[float] = field(default_factory=list)
     repeats: int = 0
     seconds: float = 0.0
+    server_cpu_seconds: float = 0.0
 
     def add(self, other: Tally) -> None:
         self.judgments += other.judgments
@@ -66,11 +67,12 @@ def _post(client: httpx.Client, path: str, body: Any) -> Any:
 def work(site: Site, *, slug: str, annotators: list[str], repeat: float = 0.0) -> Tally:
     """All annotators at once, flat out. A share `repeat` of the judgments is sent twice with the same key."""
     total = Tally()
-    start = time.perf_counter()
+    start, used = time.perf_counter(), site.cpu_seconds()
     with ThreadPoolExecutor(len(annotators)) as pool:
         for tally in pool.map(lambda name: _one(site, slug, name, repeat), annotators):
             total.add(tally)
     total.seconds = time.perf_counter() - start
+    total.server_cpu_seconds = site.cpu_seconds() - used
     return total
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 
 from bench._common import ROOT
 
@@ -44,6 +45,7 @@ class Site:
     environment: dict[str, str]
     log: Path
     tokens: dict[str, str] = field(default_factory=dict)
+    server: int = 0  # process id
 
     def client(self, name: str) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.tokens[name]}"}
@@ -60,6 +62,11 @@ class Site:
         """Accounts of (name, role), each with a token."""
         script = MAKE_PEOPLE.format(people=json.dumps(people))
         self.tokens.update(json.loads(self.manage("shell", "--no-imports", "-c", script).splitlines()[-1]))
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the web processes have used: says more than a rate on a busy machine."""
+        workers = psutil.Process(self.server).children(recursive=True)
+        return sum(sum(worker.cpu_times()[:2]) for worker in workers)
 
     def said(self) -> str:
         """The end of what the server wrote: its errors."""
@@ -124,6 +131,7 @@ def _serving(site: Site) -> Iterator[None]:
     command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.py", "--bind", bind, "config.wsgi"]
     with site.log.open("wb") as output:
         server = subprocess.Popen(command, cwd=ROOT, env=site.environment, stdout=output, stderr=output)
+        site.server = server.pid
         try:
             _wait(site, server)
             yield

@@ -4,6 +4,7 @@
 
 Every judgment is one request, which stores it and leases the next item; the real server (gunicorn, 2
 workers of 8 threads), annotators without a pause, on the same machine. Overlap is counted again in SQL.
+`server_cpu_ms` is the web processes' own time a judgment, which a busy machine distorts least.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def figures_of(site: Site, slug: str, tally: Tally) -> dict[str, Any]:
         "judgments": len(tally.judgments),
         "judgments_stored": stored,
         "judgments_per_s": round(len(tally.judgments) / tally.seconds, 1),
+        "server_cpu_ms": rounded(1000 * tally.server_cpu_seconds / max(len(tally.judgments), 1)),
         "judge_p50_ms": rounded(percentile(tally.judge_ms, 0.5)),
         "judge_p95_ms": rounded(percentile(tally.judge_ms, 0.95)),
         "claim_p50_ms": rounded(percentile(tally.claim_ms, 0.5)),
@@ -93,7 +95,15 @@ def rounded(value: float | None) -> float | None:
 
 
 def report(figures: dict[str, Any]) -> None:
-    names = ("judgments_per_s", "judge_p50_ms", "judge_p95_ms", "judgments", "items_over_overlap", "errors")
+    names = (
+        "judgments_per_s",
+        "server_cpu_ms",
+        "judge_p50_ms",
+        "judge_p95_ms",
+        "judgments",
+        "items_over_overlap",
+        "errors",
+    )
     rows = [
         [database, slug, *(found[name] for name in names)]
         for database, by_queue in figures.items()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from . import events
@@ -91,14 +91,11 @@ def _show(held: Assignment, queue: Queue) -> Assignment:
 
 
 def _open_seats(queue: Queue, annotator: User) -> QuerySet[Seat]:
-    seen = Assignment.objects.filter(item=OuterRef("item"), annotator=annotator).exclude(
-        status__in=("expired", "released")
+    seen = Assignment.objects.filter(
+        item=OuterRef("item"), annotator=annotator, status__in=("leased", "judged", "skipped")
     )
-    return (
-        Seat.objects.filter(queue=queue, status="free", item__status="open")
-        .filter(~Exists(seen))
-        .order_by(F("priority").desc(), "position", "number")
-    )
+    free = Seat.objects.filter(~Exists(seen), queue=queue, status="free", item__status="open")
+    return free.order_by("-priority", "position", "number")
 
 
 def _free_seat(queue: Queue, annotator: User) -> Seat | None:
