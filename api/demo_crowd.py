@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from api.crowd_tokens import at_work
@@ -11,8 +12,7 @@ from feedback import crowd
 from feedback.errors import Conflict
 from feedback.models import Queue
 from feedback.simulated_people import Habits, work
-from rlhf import demo_workspace, gates
-from rlhf.loops import STEPS
+from rlhf import demo_workspace, gates, loops
 from rlhf.models import Loop, Round, Run
 from rlhf.timetable import stops
 
@@ -21,30 +21,17 @@ PEOPLE = 6  # so that nobody makes a large share of the votes
 
 @dataclass(frozen=True)
 class Plan:
-    """Who labels a demo loop, how much, and how long each step is expected to take (seconds, two cores)."""
+    """Who labels a demo loop, and how much of it: some items are left for people to see."""
 
     loop: str
     habits: Habits
     judgments: int
-    estimates: dict[str, int]
 
 
 PLANS = (
-    Plan(
-        "quick",
-        Habits("polite_tiny", noise=0.05, seed=1),
-        240,
-        {"collecting": 25, "gathering": 5, "rewarding": 10, "sampling": 1, "ranking": 10, "training": 30,
-         "answering": 15, "voting": 10, "asking": 20},
-    ),
-    Plan(
-        "demo",
-        Habits("clear_and_brief", noise=0.05, seed=1),
-        240,
-        {"collecting": 20, "gathering": 5, "rewarding": 60, "sampling": 1, "ranking": 120, "training": 240,
-         "answering": 120, "voting": 10, "asking": 60},
-    ),
-)  # fmt: skip
+    Plan("quick", Habits("polite_tiny", noise=0.05, seed=1), judgments=240),
+    Plan("demo", Habits("clear_and_brief", noise=0.05, seed=1), judgments=200),
+)
 
 Say = Callable[[str], None]
 
@@ -52,14 +39,15 @@ Say = Callable[[str], None]
 def close_round(*, plan: Plan, url: str, say: Say, wait: Callable[[], None] = lambda: time.sleep(1)) -> Round:
     """Label and vote over HTTP until the loop has closed a round; `wait` is called between looks.
 
-    Says what each step is expected to take and what it took. Raises Conflict where a step fails. A loop that
+    Says what each step is likely to take and what it took. Raises Conflict where a step fails. A loop that
     has closed a round before is left as it is.
     """
     loop = Loop.objects.get(slug=plan.loop, demo=True)
     if closed := loop.rounds.filter(status="closed").last():
         say(f"{loop.slug}: round {closed.number} is closed already")
         return closed
-    say(f"{loop.slug}: {loop.title}; about {_span(sum(plan.estimates.values()))} in all")
+    expected = sum(stop.estimate or 0 for stop in stops(loop.rounds.order_by("number")[0]))
+    say(f"{loop.slug}: {loop.title}; about {_span(expected)} once there are answers to compare")
     _await_first_items(loop, say, wait)
     people = crowd.recruit(queue=loop.queue, count=PEOPLE)
     with at_work(people) as tokens:
@@ -86,14 +74,15 @@ def _go_round(
     told: set[str] = set()
     while True:
         round_ = loop.rounds.order_by("number")[0]
-        _tell_steps(loop, round_, plan, told, say)
+        _tell_steps(round_, told, say)
         if round_.status == "closed":
             return round_
         if round_.status == "failed":
             raise Conflict(f"{loop.slug}: {round_.explain}")
         queue, judgments = _to_do(round_, plan)
         if queue is not None:
-            done = work(url=url, tokens=tokens, queue=queue.slug, habits=plan.habits, judgments=judgments)
+            with _not_starting_early(loop) if queue == loop.queue else nullcontext():
+                done = work(url=url, tokens=tokens, queue=queue.slug, habits=plan.habits, judgments=judgments)
             if done.judgments:
                 say(
                     f"{loop.slug}: {done.judgments} simulated judgments in {queue.slug}, {done.seconds:.1f} s"
@@ -111,14 +100,29 @@ def _to_do(round_: Round, plan: Plan) -> tuple[Queue | None, int | None]:
     return None, None
 
 
-def _tell_steps(loop: Loop, round_: Round, plan: Plan, told: set[str], say: Say) -> None:
+@contextmanager
+def _not_starting_early(loop: Loop) -> Iterator[None]:
+    """The loop would begin with the first `every` labels; here it waits for all that are planned."""
+    loop.refresh_from_db()
+    if loop.status == "active":
+        loops.set_active(loop=loop, active=False)
+    try:
+        yield
+    finally:
+        loop.refresh_from_db()
+        if loop.status == "paused":
+            loops.set_active(loop=loop, active=True)
+
+
+def _tell_steps(round_: Round, told: set[str], say: Say) -> None:
+    name = round_.loop.slug
     for stop in stops(round_):
         if stop.state in ("here", "done") and f"start {stop.name}" not in told:
             told.add(f"start {stop.name}")
-            say(f"{loop.slug}: {STEPS[stop.name]}, about {_span(plan.estimates[stop.name])}")
+            say(f"{name}: {stop.title}" + (f", about {_span(stop.estimate)}" if stop.estimate else ""))
         if stop.state == "done" and f"end {stop.name}" not in told:
             told.add(f"end {stop.name}")
-            say(f"{loop.slug}: {STEPS[stop.name]} took {_span(stop.seconds or 0)}")
+            say(f"{name}: {stop.title} took {_span(stop.seconds or 0)}")
 
 
 def _span(seconds: float) -> str:

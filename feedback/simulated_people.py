@@ -81,6 +81,11 @@ class Budget:
             self._left -= 1
             return self._left >= 0
 
+    @property
+    def left(self) -> bool:
+        with self._lock:
+            return self._left is None or self._left > 0
+
     def give_back(self) -> None:
         with self._lock:
             if self._left is not None:
@@ -179,13 +184,25 @@ def work(
     if habits.reward not in REWARDS:
         raise GaveUp(f"there is no hidden reward {habits.reward!r}; there are: {', '.join(REWARDS)}")
     done, budget, started = Work(), Budget(judgments), time.monotonic()
-    people = [Person(name, token, url, habits, done) for name, token in tokens.items()]
+    before = -1
+    while done.judgments > before and budget.left:
+        # Another turn, since somebody may have found nothing while others sat on leases they had no use for.
+        before = done.judgments
+        _all_at_once(
+            [Person(name, token, url, habits, done) for name, token in tokens.items()],
+            queue,
+            budget,
+            progress,
+        )
+    done.seconds = time.monotonic() - started
+    return done
+
+
+def _all_at_once(people: list[Person], queue: str, budget: Budget, progress: Callable[[int], None]) -> None:
     with ThreadPoolExecutor(max_workers=max(1, len(people))) as pool:
         futures = [pool.submit(_labour, person, queue, budget, progress) for person in people]
-    done.seconds = time.monotonic() - started
     for future in futures:
         future.result()  # what went wrong in a thread is told here
-    return done
 
 
 def _labour(person: Person, queue: str, budget: Budget, progress: Callable[[int], None]) -> None:

@@ -27,6 +27,7 @@ from .tiny_corpus import tiny_prompts
 CHUNK = 1000
 PEOPLE = {"ann": "annotator", "eve": "engineer", "ada": "admin"}
 STARTER, TINY = "smollm2-135m-instruct", "tiny"
+TINY_DPO = {"lr": 1e-3, "batch_size": 8, "max_steps": 120}  # at the usual rate so small a model hardly moves
 TINY_SPLITS = (("train", 300), ("dev", 40), ("gate", 200))
 
 DEMO_GUIDELINES = """\
@@ -110,7 +111,7 @@ def _seed_demo(report: Report, people: dict[str, User]) -> None:
     report.items += fill(queue=queue, policy=policy, workspace="demo")
     loops.create(
         slug="demo", title="Everyday tasks with a 135M model", queue=queue, policy=policy, alias="production",
-        config={"every": 120, "train_prompts": 265, "ask": 120},
+        config={"every": 60, "train_prompts": 160, "ask": 80},
         prompt_filter={"metadata__workspace": "demo"}, demo=True, actor=people["eve"],
     )  # fmt: skip
 
@@ -125,7 +126,7 @@ def _seed_quick(report: Report, people: dict[str, User]) -> None:
     queue = _queue("quick", "Greetings and lists, a toy model", QUICK_GUIDELINES, people["ann"])
     loop = loops.create(
         slug="quick", title="A round in minutes with a toy model", queue=queue, policy=policy, alias="quick",
-        config={"every": 200, "train_prompts": 300, "ask": 100},
+        config={"every": 120, "train_prompts": 300, "ask": 140, "dpo": TINY_DPO},
         prompt_filter={"metadata__workspace": "quick"}, demo=True, actor=people["eve"],
     )  # fmt: skip
     draws = range(loop.config["draws"])

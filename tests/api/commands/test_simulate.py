@@ -66,3 +66,11 @@ def test_a_real_person_of_that_name_is_not_taken_over(live_server):
 def test_an_unknown_queue_is_one_line(live_server):
     with pytest.raises(CommandError, match="no queue nowhere"):
         simulate(live_server, "nowhere")
+
+
+def test_the_number_is_reached_even_when_leases_are_scarce(live_server):
+    queue = make_queue("demo", demo=True)
+    for _ in range(8):
+        make_item(queue)
+    simulate(live_server, "demo", "--annotators", "6", "--judgments", "7")
+    assert Judgment.objects.count() == 7
