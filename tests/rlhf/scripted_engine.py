@@ -1,6 +1,8 @@
-"""An engine whose deeds stand in its spec's `run.inputs`: the launcher template of the run tests points here.
+"""An engine whose deeds stand in a script: the launcher template of the run tests points here.
 
-    python scripted_engine.py RUN_DIR     reads RUN_DIR/script.json {"exit", "progress", "seconds", "error", "crash_until"}
+    python scripted_engine.py RUN_DIR
+
+RUN_DIR/script.json holds {"exit", "progress", "seconds", "error", "crash_until", "weights"}, all optional.
 """
 
 from __future__ import annotations
