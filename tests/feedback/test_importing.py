@@ -181,7 +181,8 @@ def test_a_gz_file_cut_short_gives_what_could_be_read(tmp_path):
 
     rng = random.Random(3)
     noise = ("".join(rng.choices("abcdefghij ", k=4000)) for _ in range(40))
-    packed = gzip.compress("\n".join(pair(q, f"Good {n}") for q, n in zip(train_questions(40), noise, strict=True)).encode())
+    lines = [pair(q, f"Good {n}") for q, n in zip(train_questions(40), noise, strict=True)]
+    packed = gzip.compress("\n".join(lines).encode())
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(packed[: len(packed) // 2])
     report = run(path)
