@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.crowd_tokens import at_work
 from feedback import crowd
@@ -14,7 +14,7 @@ from feedback.models import Queue
 from feedback.simulated_people import Habits, work
 from rlhf import demo_workspace, gates, loops
 from rlhf.models import Loop, Round, Run
-from rlhf.timetable import stops
+from rlhf.timetable import guessed_seconds, stops
 
 PEOPLE = 6  # so that nobody makes a large share of the votes
 
@@ -36,6 +36,28 @@ PLANS = (
 Say = Callable[[str], None]
 
 
+@dataclass
+class Teller:
+    """Says once of each step how long it is likely to take (where somebody can know), and once what it took."""
+
+    say: Say
+    guess: dict[str, float]
+    told: set[str] = field(default_factory=set)
+
+    def look(self, round_: Round) -> None:
+        for stop in stops(round_):
+            expected = f", about {_span(self.guess[stop.name])}" if stop.name in self.guess else ""
+            if stop.state in ("here", "done"):
+                self._once(f"{round_.loop.slug}: {stop.title}{expected}")
+            if stop.state == "done":
+                self._once(f"{round_.loop.slug}: {stop.title} took {_span(stop.seconds or 0)}")
+
+    def _once(self, line: str) -> None:
+        if line not in self.told:
+            self.told.add(line)
+            self.say(line)
+
+
 def close_round(*, plan: Plan, url: str, say: Say, wait: Callable[[], None] = lambda: time.sleep(1)) -> Round:
     """Label and vote over HTTP until the loop has closed a round; `wait` is called between looks.
 
@@ -46,12 +68,12 @@ def close_round(*, plan: Plan, url: str, say: Say, wait: Callable[[], None] = la
     if closed := loop.rounds.filter(status="closed").last():
         say(f"{loop.slug}: round {closed.number} is closed already")
         return closed
-    expected = sum(stop.estimate or 0 for stop in stops(loop.rounds.order_by("number")[0]))
-    say(f"{loop.slug}: {loop.title}; about {_span(expected)} once there are answers to compare")
+    guess = guessed_seconds(loop.rounds.order_by("number")[0])
+    say(f"{loop.slug}: {loop.title}; about {_span(sum(guess.values()))} once there are answers to compare")
     _await_first_items(loop, say, wait)
     people = crowd.recruit(queue=loop.queue, count=PEOPLE)
     with at_work(people) as tokens:
-        return _go_round(loop, plan, url, tokens, say, wait)
+        return _go_round(loop, plan, url, tokens, Teller(say, guess), wait)
 
 
 def _await_first_items(loop: Loop, say: Say, wait: Callable[[], None]) -> None:
@@ -69,12 +91,11 @@ def _await_first_items(loop: Loop, say: Say, wait: Callable[[], None]) -> None:
 
 
 def _go_round(
-    loop: Loop, plan: Plan, url: str, tokens: dict[str, str], say: Say, wait: Callable[[], None]
+    loop: Loop, plan: Plan, url: str, tokens: dict[str, str], teller: Teller, wait: Callable[[], None]
 ) -> Round:
-    told: set[str] = set()
     while True:
         round_ = loop.rounds.order_by("number")[0]
-        _tell_steps(round_, told, say)
+        teller.look(round_)
         if round_.status == "closed":
             return round_
         if round_.status == "failed":
@@ -84,9 +105,8 @@ def _go_round(
             with _not_starting_early(loop) if queue == loop.queue else nullcontext():
                 done = work(url=url, tokens=tokens, queue=queue.slug, habits=plan.habits, judgments=judgments)
             if done.judgments:
-                say(
-                    f"{loop.slug}: {done.judgments} simulated judgments in {queue.slug}, {done.seconds:.1f} s"
-                )
+                what = f"{done.judgments} simulated judgments in {queue.slug}, {done.seconds:.1f} s"
+                teller.say(f"{loop.slug}: {what}")
         wait()
 
 
@@ -112,17 +132,6 @@ def _not_starting_early(loop: Loop) -> Iterator[None]:
         loop.refresh_from_db()
         if loop.status == "paused":
             loops.set_active(loop=loop, active=True)
-
-
-def _tell_steps(round_: Round, told: set[str], say: Say) -> None:
-    name = round_.loop.slug
-    for stop in stops(round_):
-        if stop.state in ("here", "done") and f"start {stop.name}" not in told:
-            told.add(f"start {stop.name}")
-            say(f"{name}: {stop.title}" + (f", about {_span(stop.estimate)}" if stop.estimate else ""))
-        if stop.state == "done" and f"end {stop.name}" not in told:
-            told.add(f"end {stop.name}")
-            say(f"{name}: {stop.title} took {_span(stop.seconds or 0)}")
 
 
 def _span(seconds: float) -> str:
