@@ -70,18 +70,20 @@ class Site:
         return len(victims)
 
     def processes(self) -> dict[int, str]:
-        """Process id -> command line of everything that runs on this home."""
+        """Process id -> command line of everything that runs on this home (Redis writes over its environment)."""
         mark = f"PLUMBLINE_HOME={self.home}".encode()
         found: dict[int, str] = {}
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit() or int(folder.name) == os.getpid():
                 continue
             try:
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                marked = mark in (folder / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-        return {pid: line for pid, line in found.items() if line}
+            if line and (marked or f"redis-server unixsocket:{self.home}" in line):
+                found[int(folder.name)] = line
+        return found
 
     def ask(self, code: str) -> Any:
         """What the code assigns to `answer`, run with the site's settings in a process of its own."""
