@@ -11,7 +11,7 @@ import httpx
 
 from tests.endtoend.site import Site
 
-STEPS = 400
+STEPS = 240
 
 WORLD = """
 from feedback import intake, pairing
