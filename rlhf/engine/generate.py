@@ -9,16 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import LogitsProcessor, LogitsProcessorList
-
 from rlhf.engine.chat import Messages, prompt_ids, with_system
+from rlhf.engine.decode import decode, stop_tokens
 from rlhf.engine.job import Outcome
 from rlhf.engine.policies import load_policy, load_tokenizer
 from rlhf.engine.run_dir import RunDir, append_line, read_lines, read_rows
 from rlhf.spec import Decoding, GenerateConfig, Spec
-
-NUCLEUS_HEAD = 256  # tokens looked at before a full sort of the vocabulary is worth its time
 
 
 @dataclass(frozen=True)
@@ -116,68 +112,19 @@ def _judge(run_dir: RunDir, config: GenerateConfig) -> Any:
     return BestOf(run_dir, config.penalty)
 
 
-@torch.inference_mode()
 def sample(model: Any, tokenizer: Any, batch: list[Wish], decoding: Decoding, seed: int) -> list[list[Answer]]:
     """`best_of` answers for each wish, drawn in one batch from a seed of its own."""
-    torch.manual_seed(seed)
-    rows = [wish for wish in batch for _ in range(decoding.best_of)]
-    width = max(len(wish.ids) for wish in rows)
-    pad = tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (width - len(wish.ids)) + list(wish.ids) for wish in rows])
-    mask = torch.tensor([[0] * (width - len(wish.ids)) + [1] * len(wish.ids) for wish in rows])
-    output = model.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=mask.to(model.device),
-        **_generation(tokenizer, decoding),
-    )
-    answers = [_answer(tokenizer, wish, out[width:].tolist()) for wish, out in zip(rows, output, strict=True)]
+    wishes = [wish for wish in batch for _ in range(decoding.best_of)]
+    stops = stop_tokens(model, tokenizer)
+    drawn = decode(model, [wish.ids for wish in wishes], decoding, tokenizer.pad_token_id, stops, seed)
+    answers = [_answer(tokenizer, wish, ids, stops) for wish, ids in zip(wishes, drawn, strict=True)]
     return [answers[i : i + decoding.best_of] for i in range(0, len(answers), decoding.best_of)]
 
 
-def _generation(tokenizer: Any, decoding: Decoding) -> dict[str, Any]:
-    """Arguments of `generate`; top-p is ours, since sorting a 49k vocabulary at each step costs more than the model."""
-    arguments: dict[str, Any] = {
-        "max_new_tokens": decoding.max_new_tokens,
-        "pad_token_id": tokenizer.pad_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "do_sample": decoding.temperature > 0,
-    }
-    if decoding.temperature > 0:
-        arguments |= {"temperature": decoding.temperature, "top_k": 0, "top_p": 1.0}
-        if decoding.top_p < 1:
-            arguments["logits_processor"] = LogitsProcessorList([Nucleus(decoding.top_p, decoding.temperature)])
-    return arguments
-
-
-class Nucleus(LogitsProcessor):
-    """Top-p after temperature (Holtzman et al. 2020): keep the fewest tokens whose probability reaches p.
-
-    Exact, but the sort covers the few most likely tokens only, unless some row needs more of them. It runs before
-    the temperature is applied, hence divides by it for its own sums.
-    """
-
-    def __init__(self, top_p: float, temperature: float) -> None:
-        self.top_p, self.temperature = top_p, temperature
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores (batch, vocabulary) with -inf outside the nucleus."""
-        scaled = scores.float() / self.temperature
-        total = scaled.logsumexp(-1, keepdim=True)
-        top, places = scaled.topk(min(NUCLEUS_HEAD, scaled.shape[-1]), dim=-1)
-        if bool(((top - total).exp().sum(-1) < self.top_p).any()):
-            top, places = scaled.sort(dim=-1, descending=True)
-        probability = (top - total).exp()
-        before = probability.cumsum(-1) - probability
-        kept = scores.gather(-1, places).masked_fill(before >= self.top_p, -torch.inf)
-        return torch.full_like(scores, -torch.inf).scatter(-1, places, kept)
-
-
-def _answer(tokenizer: Any, wish: Wish, ids: list[int]) -> Answer:
-    finished = tokenizer.eos_token_id in ids
-    ids = ids[: ids.index(tokenizer.eos_token_id)] if finished else ids
-    content = tokenizer.decode(ids, skip_special_tokens=True).strip()
-    tokens = len(ids) + finished
-    return Answer(wish.prompt, wish.draw, content, "stop" if finished else "length", len(wish.ids), tokens)
+def _answer(tokenizer: Any, wish: Wish, ids: list[int], stops: set[int]) -> Answer:
+    finished = ids[-1] in stops
+    content = tokenizer.decode(ids[:-1] if finished else ids, skip_special_tokens=True).strip()
+    return Answer(wish.prompt, wish.draw, content, "stop" if finished else "length", len(wish.ids), len(ids))
 
 
 def _publish(run_dir: RunDir, answers: list[dict[str, Any]]) -> None:
