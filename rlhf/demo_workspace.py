@@ -187,7 +187,7 @@ def _add_answers(report: Report, policy: Policy, keys: dict[str, str]) -> None:
     if not rows:
         report.note = (
             f"demo/responses.jsonl is missing, so there is nothing to compare yet: "
-            f"bin/manage sample --policy {policy.slug} --prompts 265 --draws 4 --queue demo makes it"
+            f"bin/manage sample --policy {policy.slug} --workspace demo --prompts 265 --draws 4 --queue demo makes it"
         )
     for start in range(0, len(rows), CHUNK):
         report.responses += intake.add_responses(rows=rows[start : start + CHUNK], allow_empty=True).created
