@@ -53,7 +53,7 @@ class PretrainConfig:
     """The tiny model, from nothing, on the toy corpus."""
 
     examples: int = bounded(6000, 200, 200_000)
-    steps: int = bounded(300, 1, 100_000)
+    steps: int = bounded(260, 1, 100_000)
     batch_size: int = bounded(16, 1, 1024)
     lr: float = bounded(2e-3, 0.0, 1.0)
 
@@ -64,7 +64,7 @@ class GenerateConfig:
 
     system_prompt: str = ""
     decoding: Decoding = field(default_factory=Decoding)
-    batch_size: int = bounded(32, 1, 4096)
+    batch_size: int = bounded(64, 1, 4096)
     penalty: float = bounded(1.0, 0.0, 100.0)
 
 

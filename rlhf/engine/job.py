@@ -9,6 +9,7 @@ import resource
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -116,6 +117,7 @@ def _prepare_libraries(seed: int) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the same waste: a head took 8 times the CPU with two
     os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_PROGRESS_BARS="1")
     os.environ.update(TRANSFORMERS_VERBOSITY="error", TQDM_DISABLE="1", HF_HUB_DISABLE_TELEMETRY="1")
+    warnings.filterwarnings("ignore", category=FutureWarning)  # notes from one library to another
     import numpy
     import torch
 

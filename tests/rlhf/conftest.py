@@ -10,6 +10,7 @@ import pytest
 from tests.rlhf.engine.runs import make_run, work
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # several test runs on few cores would spin
 
 
 @pytest.fixture(scope="session")
