@@ -155,6 +155,7 @@ class Supervisor:
             "PYTHONUNBUFFERED": "1",
             processes.MARK: uuid.uuid4().hex,
         }
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small heads: a second thread only spins
         os.environ.setdefault("PLUMBLINE_URL", self.url.rstrip("/"))
         os.environ.setdefault("PLUMBLINE_DEMO", "0" if self.options.no_demo else "1")
 
