@@ -101,9 +101,16 @@ class Generate:
         )
 
     def register(self, run: Run, out: Path, result: dict[str, Any]) -> None:
-        rows = [{**row, "policy": run.policy.slug} for row in read_lines(out / "responses.jsonl")]  # type: ignore[union-attr]
+        assert run.policy is not None
+        said = read_lines(out / "responses.jsonl")
+        rows = [{**row, "policy": run.policy.slug, "content": storable(row["content"])} for row in said]
         for start in range(0, len(rows), BATCH):
             intake.add_responses(rows=rows[start : start + BATCH], allow_empty=True)
+
+
+def storable(text: str) -> str:
+    """A model may emit NUL, which no database text holds: it is shown as the replacement character."""
+    return text.replace("\x00", "\ufffd")
 
 
 class Score:

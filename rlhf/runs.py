@@ -165,10 +165,19 @@ def execute(*, run_id: Any) -> Run:
     except Unavailable as wait:
         _put_back(run, wait.message)
     except PlumblineError as wrong:
-        _fail(run, wrong.code, wrong.message)
+        _give_up(run, wrong.code, wrong.message)
     except OSError as broken:
-        _fail(run, "disk", f"{broken.strerror or broken}: {broken.filename or run_dir(run)}")
+        _give_up(run, "disk", f"{broken.strerror or broken}: {broken.filename or run_dir(run)}")
     return run
+
+
+def _give_up(run: Run, code: str, message: str) -> None:
+    """Fail the row as it stands (a transaction that was rolled back may have left another status in memory)."""
+    if not _mine(run).exists():
+        log.warning("run %s: %s, but another attempt took over", run.pk, message)
+        return
+    run.refresh_from_db()
+    _fail(run, code, message)
 
 
 def _ready_to_start(run: Run) -> bool:

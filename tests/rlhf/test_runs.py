@@ -16,6 +16,7 @@ from django.utils import timezone
 from feedback.errors import BadInput, Conflict, NotFound
 from rlhf import artifacts, runs
 from rlhf.models import Base, Run
+from rlhf.run_kinds import storable
 from tests.factories import make_policy
 from tests.factories_rlhf import make_dataset
 
@@ -144,6 +145,20 @@ def test_a_run_whose_worker_died_is_put_back_and_one_that_beats_is_left_alone() 
     alive.refresh_from_db()
     assert (dead.status, alive.status) == ("queued", "running")
     assert carried_out(dead).attempt == 2
+
+
+def test_output_that_cannot_be_registered_fails_the_run_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> None:
+        raise BadInput("line 3 has no content")
+
+    monkeypatch.setattr(runs.KINDS["convert"], "register", refuse)
+    run = carried_out(ordered())
+    assert (run.status, run.note) == ("failed", "line 3 has no content")
+    assert not Base.objects.exists()
+
+
+def test_a_nul_that_a_model_emits_does_not_lose_its_answers() -> None:
+    assert storable("a\x00b") == "a\ufffdb"
 
 
 def test_an_attempt_that_was_replaced_publishes_nothing() -> None:
