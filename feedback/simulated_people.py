@@ -208,10 +208,9 @@ def _all_at_once(people: list[Person], queue: str, budget: Budget, progress: Cal
 def _labour(person: Person, queue: str, budget: Budget, progress: Callable[[int], None]) -> None:
     lease: dict[str, Any] | None = None
     with person.http:
-        while budget.take():
-            lease = lease or person.claim(queue)
-            if lease is None:
-                budget.give_back()
+        while budget.left:
+            lease = lease or person.claim(queue)  # first: who has nothing to judge must not hold the budget
+            if lease is None or not budget.take():
                 return
             taken, lease = person.judge(lease)
             if taken:
