@@ -226,8 +226,7 @@ def test_offline_the_answer_waits_says_so_and_is_sent_once(context: BrowserConte
     page.locator("[data-stage] textarea").fill("kept through the tunnel")
     page.get_by_role("button", name="A better").click()
     expect(page.locator("[data-bar]")).to_contain_text("not saved yet: there is no connection")
-    context.set_offline(False)
-    page.get_by_role("button", name="Send now").click()
+    context.set_offline(False)  # the page notices, and sends by itself
     saved(page, 1)
     expect(page.locator("[data-bar]")).to_be_hidden()
     assert Judgment.objects.get().rationale == "kept through the tunnel"

@@ -101,6 +101,8 @@ def test_a_vote_that_cannot_be_saved_says_so_and_can_be_given_again(browser: Bro
         page, _ = sign_in(context)
         page.goto("/teach/")
         page.get_by_role("button", name="Begin").click()
+        expect(page.locator(".progress-line")).to_have_text("1 of 20")
+        page.wait_for_load_state()
         context.set_offline(True)
         page.keyboard.press("1")
         expect(page.get_by_text("could not be saved")).to_be_visible()
