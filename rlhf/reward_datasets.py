@@ -119,6 +119,7 @@ def build(*, dataset_id: Any) -> RewardDataset:
     with transaction.atomic():
         advance(dataset, "ready", digest=digest, artifact=digest, counts=counts, error="", ready_at=timezone.now())
         events.record("dataset.ready", dataset, after={"digest": digest, "counts": counts["rows"]})
+        wake("rlhf.tasks.tick_loops")
     return dataset
 
 

@@ -420,6 +420,7 @@ def _finish(run: Run) -> None:
         advance(run, "done", artifact=digest, result=result, finished_at=now, note="", error=None)
         KINDS[run.kind].register(run, artifacts.path_of(digest), result)
         events.record("run.finished", run, after={"status": "done", "artifact": digest})
+        wake("rlhf.tasks.tick_loops")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 

@@ -93,14 +93,7 @@ def test_cancelling_a_waiting_run_is_immediate_and_resuming_queues_it() -> None:
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_cancelling_a_running_run_stops_it_at_its_next_step() -> None:
-    run = ordered(seconds=30)
-    worker = threading.Thread(target=_execute, args=(run.pk,))
-    worker.start()
-    for _ in range(200):
-        run.refresh_from_db()
-        if run.status == "running":
-            break
-        time.sleep(0.05)
+    run, worker = working()
     runs.cancel(run=run)
     worker.join(timeout=20)
     run.refresh_from_db()
@@ -110,14 +103,7 @@ def test_cancelling_a_running_run_stops_it_at_its_next_step() -> None:
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_stopping_the_machine_saves_and_puts_the_run_back() -> None:
-    run = ordered(seconds=30)
-    worker = threading.Thread(target=_execute, args=(run.pk,))
-    worker.start()
-    for _ in range(200):
-        run.refresh_from_db()
-        if run.status == "running":
-            break
-        time.sleep(0.05)
+    run, worker = working()
     sign = Path(settings.PLUMBLINE_HOME) / "run" / "stopping"
     sign.parent.mkdir(exist_ok=True)
     sign.touch()
@@ -126,6 +112,19 @@ def test_stopping_the_machine_saves_and_puts_the_run_back() -> None:
         assert carried_out(run).status == "queued"  # and nobody starts it again on the way down
     finally:
         sign.unlink()
+
+
+def working() -> tuple[Run, threading.Thread]:
+    """A run that a worker (a thread) is busy with for half a minute."""
+    run = ordered(seconds=30)
+    worker = threading.Thread(target=_execute, args=(run.pk,))
+    worker.start()
+    for _ in range(200):
+        run.refresh_from_db()
+        if run.status == "running":
+            break
+        time.sleep(0.05)
+    return run, worker
 
 
 def _execute(pk: Any) -> None:
