@@ -49,6 +49,7 @@ PARSER = _parser()
 def render_markdown(text: str) -> SafeString:
     """Safe HTML of a Markdown text; hostile markup comes out as visible characters."""
     env: dict[str, bool] = {}
+    text = text.encode("utf-8", "replace").decode()  # a lone surrogate can be neither stored nor sent
     html = PARSER.render(text, env) if len(text) <= RENDERED_AT_MOST else ""
     if len(text) > RENDERED_AT_MOST or "too_deep" in env:
         return mark_safe(f'<pre class="plain" dir="auto">{escape(text)}</pre>')

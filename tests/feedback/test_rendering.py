@@ -95,3 +95,7 @@ def test_hostile_length_costs_seconds_at_most(piece: str) -> None:
     started = time.process_time()
     render_markdown((piece * RENDERED_AT_MOST)[:RENDERED_AT_MOST])
     assert time.process_time() - started < 5
+
+
+def test_a_lone_surrogate_does_not_stop_a_page() -> None:
+    assert "before" in render_markdown("before \ud800 after")
