@@ -77,7 +77,8 @@ class Run(models.Model):
     status = models.CharField(max_length=10, choices=choices("run"), default="queued")
     note = models.CharField(max_length=500, blank=True, default="")  # why it waits, why it failed: plain words
     attempt = models.PositiveIntegerField(default=0)
-    crashes = models.PositiveSmallIntegerField(default=0)
+    crashes = models.PositiveSmallIntegerField(default=0)  # in a row, without a new step between them
+    steps_at_claim = models.PositiveIntegerField(default=0)
     owner = models.CharField(max_length=120, blank=True, default="")
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     cancel_requested = models.BooleanField(default=False)

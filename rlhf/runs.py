@@ -196,7 +196,8 @@ def _ready_to_start(run: Run) -> bool:
 def _claim(run: Run) -> None:
     now = timezone.now()
     owner = f"{socket.gethostname()}:{os.getpid()}"
-    advance(run, "running", attempt=F("attempt") + 1, owner=owner, heartbeat_at=now, note="")
+    claim = {"attempt": F("attempt") + 1, "owner": owner, "heartbeat_at": now, "note": ""}
+    advance(run, "running", steps_at_claim=steps_seen(run), **claim)
     Run.objects.filter(pk=run.pk, started_at__isnull=True).update(started_at=now)
     run.refresh_from_db()
 
@@ -296,6 +297,15 @@ def _kill_group(child: subprocess.Popen[bytes], sign: signal.Signals) -> None:
         return
 
 
+def steps_seen(run: Run) -> int:
+    """How many different steps of this run any attempt has reached; doing one again adds nothing."""
+    path = run_dir(run) / "progress.jsonl"
+    if not path.exists():
+        return 0
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    return len({(row.get("phase"), row["step"]) for row in map(json.loads, whole.splitlines()) if row})
+
+
 class Progress:
     """Copies new lines of progress.jsonl into rows. A partial last line waits; the later line of a step wins."""
 
@@ -374,17 +384,18 @@ def _conclude(run: Run, code: int) -> None:
             finished_at=timezone.now(),
             note="Stopped by force; the last checkpoint is kept.",
         )
-    elif run.attempt < MAX_CRASHES:
-        _put_back(
-            run,
-            f"The engine ended unexpectedly ({_exit_words(code)}); trying again from the last checkpoint.",
-        )
     else:
-        _fail(
-            run,
-            "crash",
-            f"The engine ended unexpectedly {run.attempt} times ({_exit_words(code)}); see the log.",
-        )
+        _crashed(run, _exit_words(code))
+
+
+def _crashed(run: Run, how: str) -> None:
+    """Try again, unless the engine has died several times at the same place; new steps start the count anew."""
+    crashes = 1 if steps_seen(run) > run.steps_at_claim else run.crashes + 1
+    if crashes < MAX_CRASHES:
+        note = f"The engine ended unexpectedly ({how}); trying again from the last checkpoint."
+        advance(run, "queued", note=note, crashes=crashes)
+    else:
+        _fail(run, "crash", f"The engine ended unexpectedly {crashes} times ({how}); see the log.")
 
 
 def _exit_words(code: int) -> str:

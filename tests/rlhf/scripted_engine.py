@@ -2,7 +2,8 @@
 
     python scripted_engine.py RUN_DIR
 
-RUN_DIR/script.json holds {"exit", "progress", "seconds", "error", "crash_until", "weights"}, all optional.
+RUN_DIR/script.json holds {"exit", "progress", "seconds", "error", "crash_until", "progress_before_crash",
+"weights"}, all optional.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ def main(folder: Path) -> int:
     script = json.loads((folder / "script.json").read_text())
     spec = json.loads((folder / "spec.json").read_text())
     if spec["attempt"] <= script.get("crash_until", 0):
+        if script.get("progress_before_crash"):
+            report(folder, spec["attempt"], 9, {})
         return 1
-    with (folder / "progress.jsonl").open("a") as stream:
-        for step, metrics in enumerate(script.get("progress", []), start=1):
-            row = {"step": step, "total": len(script["progress"]), "at": time.time(), "metrics": metrics}
-            stream.write(json.dumps(row) + "\n")
+    for step, metrics in enumerate(script.get("progress", []), start=1):
+        report(folder, step, len(script["progress"]), metrics)
     end = time.monotonic() + script.get("seconds", 0)
     while time.monotonic() < end:
         if (folder / "stop").exists():
@@ -34,6 +35,12 @@ def main(folder: Path) -> int:
     (folder / "out" / "weights.txt").write_text(script.get("weights", "w"))
     (folder / "result.json").write_text(json.dumps({"figures": {"loss": 1.5}, "seconds": 0.1}))
     return int(script.get("exit", 0))
+
+
+def report(folder: Path, step: int, total: int, metrics: dict[str, float]) -> None:
+    row = {"step": step, "total": total, "at": time.time(), "metrics": metrics}
+    with (folder / "progress.jsonl").open("a") as stream:
+        stream.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

@@ -75,6 +75,14 @@ def test_the_third_crash_is_the_last() -> None:
     assert run.status == "failed" and "3 times" in run.note
 
 
+def test_crashes_with_new_steps_between_them_never_add_up() -> None:
+    run = ordered(crash_until=5, progress_before_crash=True)
+    for _ in range(5):
+        assert carried_out(run).status == "queued"
+        assert run.crashes == 1
+    assert carried_out(run).status == "done"
+
+
 def test_a_directory_that_another_engine_holds_puts_the_run_back() -> None:
     run = carried_out(ordered(exit=75))
     assert run.status == "queued" and "Another engine" in run.note
