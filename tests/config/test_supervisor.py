@@ -69,6 +69,13 @@ def test_the_address_to_open_is_one_a_browser_can_open(host: str, shown: str) ->
     assert supervisor.browsable(host) == shown
 
 
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
 # --- the real thing --------------------------------------------------------------------------------------
 
 
@@ -135,8 +142,8 @@ def test_it_starts_survives_a_kill_and_leaves_nothing(tmp_path: Path, port: int)
         below = processes.descendants(second.pid)
         second.kill()
         deadline = time.monotonic() + 60
-        while any(processes.is_running(pid) for pid in below):
-            assert time.monotonic() < deadline, "children outlived a killed supervisor"
+        while left := {pid: command_line(pid) for pid in below if processes.is_running(pid)}:
+            assert time.monotonic() < deadline, f"outlived a killed supervisor: {left}"
             time.sleep(0.2)
     with running(tmp_path, port) as third:
         wait_for(port, "/readyz", 120)
