@@ -30,6 +30,8 @@ def adopt_orphans() -> None:
 
 def _die_with_parent(parent: int, death: signal.Signals) -> Callable[[], None]:
     def prepare() -> None:  # runs in the child, before exec
+        for number in (signal.SIGINT, signal.SIGQUIT):  # ignored, and so inherited, in a shell's background jobs
+            signal.signal(number, signal.SIG_DFL)
         _libc.prctl(PR_SET_PDEATHSIG, int(death), 0, 0, 0)
         if os.getppid() != parent:  # the parent died in between
             os._exit(1)

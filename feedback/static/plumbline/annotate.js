@@ -238,12 +238,10 @@
   function restoreDraft(form) {
     const field = form.querySelector("textarea"), draft = store.get(draftKey(form.dataset.item));
     if (draft && !field.value) field.value = draft;
-    field.classList.toggle("filled", Boolean(field.value));
   }
 
   stage.addEventListener("input", (event) => {
     if (!event.target.matches("textarea")) return;
-    event.target.classList.toggle("filled", Boolean(event.target.value));
     const key = draftKey(event.target.form.dataset.item);
     if (event.target.value) store.set(key, event.target.value);
     else store.remove(key);
