@@ -48,6 +48,7 @@ EDGES: dict[str, dict[str, set[str]]] = {
         "done": set(),
     },
     "decision": {
+        "preparing": {"voting", "abandoned"},  # answers to the drawn prompts are still being made
         "voting": {"promoted", "refused", "abandoned"},
         "promoted": set(),
         "refused": {"promoted"},  # a person's override, with a reason

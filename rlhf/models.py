@@ -174,8 +174,20 @@ class Decision(models.Model):
     candidate = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="decisions")
     live = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="defended")
     queue = models.OneToOneField(Queue, on_delete=models.PROTECT, related_name="decision")
-    rule = models.JSONField()  # the fields of feedback.stats.sequential.Rule
+    rule = models.JSONField()  # the fields of feedback.stats.sequential.Rule; alpha is divided already
+    alternatives = models.PositiveSmallIntegerField(default=1)  # candidates of one round that share alpha
     entries = models.JSONField(default=list)  # drawn order: {"prompt", "candidate", "live", "item"} keys
+    # Every fourth promotion is tested against the anchor too; its ballot opens when the first one is won.
+    anchor = models.ForeignKey(Policy, null=True, blank=True, on_delete=models.PROTECT, related_name="anchored")
+    anchor_queue = models.OneToOneField(
+        Queue, null=True, blank=True, on_delete=models.PROTECT, related_name="anchor_decision"
+    )
+    anchor_entries = models.JSONField(default=list, blank=True)
+    guardrails = models.JSONField(default=list, blank=True)  # declared before the first vote, with their power
+    reward_model = models.ForeignKey(
+        RewardModel, null=True, blank=True, on_delete=models.PROTECT, related_name="predictions"
+    )  # its win rate is shown beside the people's and decides nothing
+    runs = models.ManyToManyField(Run, blank=True, related_name="decisions")  # scores, KL
     seed = models.PositiveIntegerField(default=0)
     status = models.CharField(max_length=10, choices=choices("decision"), default="voting")
     figures = models.JSONField(default=dict, blank=True)
@@ -184,6 +196,8 @@ class Decision(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     override_reason = models.CharField(max_length=500, blank=True, default="")
+    note = models.CharField(max_length=500, blank=True, default="")  # why it waits, was abandoned, or did not turn
+    marks = models.JSONField(default=list, blank=True)  # votes withdrawn afterwards, with the figures without them
     created_at = models.DateTimeField(auto_now_add=True)
     decided_at = models.DateTimeField(null=True, blank=True)
 
@@ -192,6 +206,10 @@ class Decision(models.Model):
         constraints = [
             status_check("decision"),
             models.CheckConstraint(condition=~Q(candidate=models.F("live")), name="decision_two_policies"),
+            models.CheckConstraint(
+                condition=Q(anchor__isnull=True) | ~Q(candidate=models.F("anchor")), name="decision_anchor_is_another"
+            ),
+            models.CheckConstraint(condition=Q(alternatives__gte=1), name="decision_has_a_candidate"),
         ]
 
 
