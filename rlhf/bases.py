@@ -11,16 +11,25 @@ from feedback.errors import NotFound, Unavailable
 from . import artifacts
 from .models import Base, Run
 
+STARTER, TINY = "smollm2-135m-instruct", "tiny"
+STARTERS = {STARTER: "convert", TINY: "pretrain"}  # models made here the first time they are needed, and the run for it
+
 
 def names() -> list[str]:
     return sorted({*settings.PLUMBLINE_BASES, *Base.objects.values_list("name", flat=True)})
 
 
 def require_known(name: str) -> None:
-    """NotFound unless the base exists or a run that makes it is on its way."""
-    coming = Run.objects.filter(kind__in=("convert", "pretrain"), base=name).exclude(status__in=("failed", "cancelled"))
-    if name not in names() and not coming.exists():
-        raise NotFound(f"There is no base model {name!r}; there are: {', '.join(names()) or 'none yet'}.", where="base")
+    """NotFound unless the base exists, a run makes it, or it is a starter model."""
+    if name not in {*names(), *STARTERS} and maker(name) is None:
+        known = ", ".join(sorted({*names(), *STARTERS}))
+        raise NotFound(f"There is no base model {name!r}; there are: {known}.", where="base")
+
+
+def maker(name: str) -> Run | None:
+    """The run that makes the base or has made it."""
+    runs = Run.objects.filter(kind__in=set(STARTERS.values()), base=name)
+    return runs.exclude(status__in=("failed", "cancelled")).first()
 
 
 def path_of(name: str) -> Path:

@@ -21,12 +21,12 @@ from feedback.errors import BadInput
 from feedback.models import Item, Membership, Policy, Prompt, Queue, Response, User
 
 from . import loops, runs, sampling, selection
+from .bases import STARTER, TINY
 from .models import Loop
 from .tiny_corpus import tiny_prompts
 
 CHUNK = 1000
 PEOPLE = {"ann": "annotator", "eve": "engineer", "ada": "admin"}
-STARTER, TINY = "smollm2-135m-instruct", "tiny"
 TINY_DPO = {"lr": 2e-3, "beta": 0.03, "batch_size": 8, "max_steps": 160}  # at the usual settings it hardly moves
 TINY_SPLITS = (("train", 300), ("dev", 40), ("gate", 200))
 
@@ -100,7 +100,7 @@ def _people(report: Report) -> dict[str, User]:
 
 
 def _seed_demo(report: Report, people: dict[str, User]) -> None:
-    runs.start(kind="convert", base=STARTER, config={"source": STARTER}, seed=1, actor=people["eve"])
+    runs.start(kind="convert", base=STARTER, seed=1, actor=people["eve"])
     decoding = {"temperature": 0.7, "top_p": 0.9, "max_new_tokens": 96}
     policy, _ = intake.add_policy(
         slug="smollm2-135m", kind="local", base=STARTER, decoding=decoding, note="the starter model, as published"

@@ -67,6 +67,7 @@ def start(
     base = base or (policy.base if policy else "") or (reward_model.base if reward_model else "")
     _check_references(kind, dataset, policy, base)
     with transaction.atomic():
+        _order_starter(kind, base, actor)
         run = Run.objects.create(
             kind=kind, dataset=dataset, policy=policy, base=base, reward_model=reward_model, config=checked,
             inputs=inputs or {}, seed=seed, created_by=actor,
@@ -94,6 +95,13 @@ def _check_references(kind: str, dataset: RewardDataset | None, policy: Policy |
         raise BadInput("base: name a local policy to start from.", where="base")
     if kind not in ("convert", "pretrain"):
         bases.require_known(base)
+
+
+def _order_starter(kind: str, base: str, actor: User | None) -> None:
+    """A starter model is made the first time that a run needs it."""
+    needed = kind not in bases.STARTERS.values() and base in bases.STARTERS
+    if needed and base not in bases.names() and bases.maker(base) is None:
+        start(kind=bases.STARTERS[base], base=base, seed=1, actor=actor)
 
 
 def cancel(*, run: Run, actor: User | None = None) -> Run:

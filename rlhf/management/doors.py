@@ -14,7 +14,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from feedback.errors import PlumblineError
-from rlhf import runs
+from rlhf import bases, runs
 from rlhf.models import RewardDataset, Run
 
 M = TypeVar("M", bound=Model)
@@ -57,7 +57,7 @@ def wait_for_run(run: Run, out: TextIO) -> Run:
     shown = ""
     while not run.finished:
         if run.status == "queued" and _nobody_came(run):
-            runs.execute(run_id=run.pk)
+            _work_on(run)
         run.refresh_from_db()
         line = f"{run.status} {run.phase} {run.step}/{run.total_steps or '?'} {run.note}".strip()
         if line != shown:
@@ -68,6 +68,14 @@ def wait_for_run(run: Run, out: TextIO) -> Run:
     if run.status != "done":
         raise CommandError(f"The {run.kind} run was {run.status}: {run.note}")
     return run
+
+
+def _work_on(run: Run) -> None:
+    """Do the run here, and before it the one that makes its base."""
+    maker = bases.maker(run.base)
+    if maker is not None and maker.pk != run.pk and maker.status == "queued":
+        runs.execute(run_id=maker.pk)
+    runs.execute(run_id=run.pk)
 
 
 def _nobody_came(run: Run) -> bool:

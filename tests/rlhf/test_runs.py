@@ -219,3 +219,9 @@ def test_what_is_wrong_is_refused_by_field_before_anything_starts(order: dict, e
 def test_an_unknown_base_is_refused_before_anything_starts() -> None:
     with pytest.raises(NotFound, match="no base model 'gpt-99'"):
         runs.start(kind="reward", dataset=make_dataset(), base="gpt-99")
+
+
+def test_a_starter_model_is_made_the_first_time_that_a_run_needs_it() -> None:
+    for _ in range(2):
+        runs.start(kind="reward", dataset=make_dataset(), base="smollm2-135m-instruct")
+    assert list(Run.objects.filter(kind="convert").values_list("base", flat=True)) == ["smollm2-135m-instruct"]
