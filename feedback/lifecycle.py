@@ -87,11 +87,16 @@ def advance(row: models.Model, to: str, **fields: Any) -> None:
 
     Raises Conflict for an edge that does not exist, StaleTransition when the row has moved on.
     """
+    advance_held(row, to, {}, **fields)
+
+
+def advance_held(row: models.Model, to: str, held: dict[str, Any], **fields: Any) -> None:
+    """`advance`, only while the columns in `held` still have these values: whose turn it is, say."""
     thing, old = row._meta.model_name, row.status  # type: ignore[attr-defined]
     assert thing is not None
     if to not in EDGES[thing].get(old, set()):
         raise Conflict(f"A {thing} that is {old} cannot become {to}.", state=old)
-    moved = type(row)._default_manager.filter(pk=row.pk, status=old).update(status=to, **fields)
+    moved = type(row)._default_manager.filter(pk=row.pk, status=old, **held).update(status=to, **fields)
     if not moved:
         raise StaleTransition(f"This {thing} is no longer {old}: somebody else moved it first.", state=old)
     row.status = to  # type: ignore[attr-defined]
