@@ -237,6 +237,28 @@ class DatasetOut(DatasetRow):
     ready_at = s.DateTimeField(allow_null=True)
 
 
+class LineageNode(s.Serializer[Any]):
+    type = s.ChoiceField(choices=["judgment", "dataset", "run", "reward_model", "policy", "decision", "deployment"])
+    id = s.CharField(help_text="uuid, slug or alias.")
+    name = s.CharField()
+    status = s.CharField(required=False)
+    digest = s.CharField(required=False, allow_null=True)
+    withdrawn = s.BooleanField(required=False)
+    withdrawn_judgments = s.IntegerField(required=False)
+
+
+class LineageMore(s.Serializer[Any]):
+    type = s.CharField()
+    id = s.CharField()
+    judgments = s.IntegerField(help_text="Judgments of this node that are not listed.")
+
+
+class LineageOut(s.Serializer[Any]):
+    nodes = LineageNode(many=True)
+    edges = s.ListField(child=s.ListField(child=s.CharField(), min_length=2, max_length=2), help_text="Ids: from, to.")
+    more = LineageMore(many=True)
+
+
 class RunIn(Shape):
     kind = s.ChoiceField(choices=["reward", "dpo"])
     dataset = Text(help_text="Its id, digest or name.")

@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from api import schema as schema
-from api.views import annotating, base, content, datasets, deployments, loops, queues, runs
+from api.views import annotating, base, content, datasets, deployments, lineage, loops, queues, runs
 
 app_name = "api"
 
@@ -27,6 +27,7 @@ v1: list[URLPattern | URLResolver] = [
     path("datasets/", datasets.Datasets.as_view(), name="datasets"),
     path("datasets/<uuid:id>/", datasets.OneDataset.as_view(), name="dataset"),
     path("datasets/<uuid:id>/files/<str:name>", datasets.File.as_view(), name="dataset-file"),
+    path("lineage/<str:type>/<str:id>/", lineage.Lineage.as_view(), name="lineage"),
     path("runs/", runs.Runs.as_view(), name="runs"),
     path("runs/<uuid:id>/", runs.OneRun.as_view(), name="run"),
     path("runs/<uuid:id>/metrics/", runs.Metrics.as_view(), name="run-metrics"),

@@ -23,7 +23,7 @@ from .errors import (
 )
 from .kinds import SLOTS, kind_of
 from .lifecycle import advance
-from .models import Assignment, Judgment, User
+from .models import Assignment, Event, Judgment, User
 
 UNDO_LAST = 10
 FLAGS = ("harmful", "personal_data", "false", "refuses_wrongly", "wrong_language", "broken")
@@ -219,10 +219,28 @@ def _lease_again(assignment: Assignment) -> Assignment:
 
 def withdraw_rows(judgments: Any, *, reason: str, actor: User | None) -> int:
     """Take judgments out everywhere: flagged, never deleted; `gathered_at` empty makes preferences recount."""
-    rows = list(judgments.filter(withdrawn_at__isnull=True))
-    for judgment in rows:
-        Judgment.objects.filter(pk=judgment.pk, withdrawn_at__isnull=True).update(
-            withdrawn_at=timezone.now(), withdrawn_reason=reason[:300], gathered_at=None
-        )
-        events.record("judgment.withdrawn", judgment, actor=actor, after={"reason": reason[:300]})
-    return len(rows)
+    fields = {"withdrawn_at": timezone.now(), "withdrawn_reason": reason[:300], "gathered_at": None}
+    return _flag(judgments.filter(withdrawn_at__isnull=True), fields, "judgment.withdrawn", reason, actor)
+
+
+def reinstate_rows(judgments: Any, *, reason: str, actor: User | None) -> int:
+    """Lift a withdrawal. Raises Conflict where the seat has been judged again since; then nothing changes."""
+    fields = {"withdrawn_at": None, "withdrawn_reason": "", "gathered_at": None}
+    try:
+        with transaction.atomic():
+            return _flag(judgments.filter(withdrawn_at__isnull=False), fields, "judgment.reinstated", reason, actor)
+    except IntegrityError as taken:
+        raise Conflict("One of these was judged again since, and an assignment has one judgment.") from taken
+
+
+def _flag(judgments: Any, fields: dict[str, Any], verb: str, reason: str, actor: User | None) -> int:
+    ids = list(judgments.values_list("pk", flat=True))
+    for start in range(0, len(ids), 1000):
+        with transaction.atomic():
+            chunk = ids[start : start + 1000]
+            Judgment.objects.filter(pk__in=chunk).update(**fields)
+            Event.objects.bulk_create(
+                Event(actor=actor, verb=verb, object_type="judgment", object_id=str(pk), after={"reason": reason[:300]})
+                for pk in chunk
+            )
+    return len(ids)

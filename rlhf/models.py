@@ -35,6 +35,8 @@ class RewardDataset(models.Model):
     artifact = models.CharField(max_length=64, blank=True, default="")
     counts = models.JSONField(default=dict, blank=True)
     error = models.CharField(max_length=500, blank=True, default="")
+    withdrawn_judgments = models.PositiveIntegerField(default=0)  # of those it rests on; lineage.mark_withdrawn
+    withdrawals_seen = models.TextField(blank=True, default="")  # what that count was made from
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     attempt = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(

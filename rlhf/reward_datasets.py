@@ -25,10 +25,11 @@ from feedback.models import ARMS, Judgment, Preference, Queue, User
 from feedback.wake import wake
 
 from . import artifacts
+from .freezing import judgment_list
 from .models import RewardDataset
 
 STALE = timedelta(seconds=120)
-FILES = ("train", "test", "ties", "kto")
+FILES = ("train", "test", "ties", "kto", "sft")
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 PREFERENCE_SCHEMA = pa.schema(
     [
@@ -40,10 +41,19 @@ PREFERENCE_SCHEMA = pa.schema(
 )  # fmt: skip
 KTO_SCHEMA = pa.schema(
     [
-        ("prompt", MESSAGES), ("completion", MESSAGES), ("label", pa.bool_()), ("prompt_id", pa.string()),
-        ("pair_id", pa.string()), ("judgment_ids", pa.list_(pa.string())), ("queue", pa.string()),
+        ("prompt", MESSAGES), ("completion", MESSAGES), ("label", pa.bool_()), ("weight", pa.float64()),
+        ("prompt_id", pa.string()), ("response_id", pa.string()), ("pair_id", pa.string()),
+        ("judgment_ids", pa.list_(pa.string())), ("arm", pa.string()), ("queue", pa.string()), ("group", pa.string()),
     ]
 )  # fmt: skip
+SFT_SCHEMA = pa.schema(
+    [
+        ("prompt", MESSAGES), ("completion", MESSAGES), ("prompt_id", pa.string()), ("response_id", pa.string()),
+        ("source", pa.string()), ("judgment_ids", pa.list_(pa.string())), ("queue", pa.string()),
+        ("group", pa.string()),
+    ]
+)  # fmt: skip
+SCHEMAS = {name: PREFERENCE_SCHEMA for name in ("train", "test", "ties")} | {"kto": KTO_SCHEMA, "sft": SFT_SCHEMA}
 Row = dict[str, Any]
 
 
@@ -154,17 +164,17 @@ def _write(dataset: RewardDataset) -> tuple[str, dict[str, Any]]:
     used = {judgment for name in FILES for row in rows[name] for judgment in row["judgment_ids"]}
     manifest = {
         "digest": digest, "recipe": dataset.recipe, "queues": [q.slug for q in queues], "counts": counts,
-        "judgment_ids": sorted(used),
+        "judgments": len(used),
     }  # fmt: skip
     artifacts.root().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=artifacts.root(), prefix=".dataset-") as folder:
         for name in FILES:
-            schema = KTO_SCHEMA if name == "kto" else PREFERENCE_SCHEMA
             pq.write_table(
-                pa.Table.from_pylist(rows[name], schema=schema),
+                pa.Table.from_pylist(rows[name], schema=SCHEMAS[name]),
                 Path(folder) / f"{name}.parquet",
                 compression="zstd",
             )
+        judgment_list.write(Path(folder), sorted(used))
         (Path(folder) / "manifest.json").write_bytes(canonical_json(manifest))
         artifacts.publish(Path(folder), kind="dataset", digest=digest)
     return digest, counts
@@ -269,16 +279,22 @@ def _place(
         rows["train" if train else "test"].append(row)
     if train:
         rows["kto"] += [
-            {**shared, "completion": _turn(r.content), "label": label}
-            for r, label in _kto_labels(p, better, worse, decisive=bool(votes) and not row["tie"])
-        ]
+            {
+                **shared, "completion": _turn(r.content), "label": label, "weight": weight, "response_id": r.key,
+                "arm": p.item.arm, "group": p.item.prompt.group,
+            }
+            for r, label, weight in _kto_labels(p, better, worse, row["probability"] if votes else 0.5)
+        ]  # fmt: skip
 
 
-def _kto_labels(p: Preference, better: Any, worse: Any, *, decisive: bool) -> list[tuple[Any, bool]]:
-    """A decisive pair gives one good and one bad answer; "both bad" gives two bad ones; a tie says nothing."""
-    if decisive:
-        return [(better, True), (worse, False)]
-    return [(better, False), (worse, False)] if p.n_both_bad > p.n_a + p.n_b + p.n_tie else []
+def _kto_labels(p: Preference, better: Any, worse: Any, probability: float) -> list[tuple[Any, bool, float]]:
+    """(answer, good, weight): a decisive pair gives one good and one bad answer, weighed by how sure the votes
+    are (2p - 1); "both bad" gives two bad ones, weighed by its share of the votes; a tie says nothing."""
+    if probability > 0.5:
+        weight = round(2 * probability - 1, 6)
+        return [(better, True, weight), (worse, False, weight)]
+    share = round(p.n_both_bad / (p.n_a + p.n_b + p.n_tie + p.n_both_bad), 6)
+    return [(better, False, share), (worse, False, share)] if share > 0.5 else []
 
 
 def _turn(content: str) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from . import loops, reward_datasets, runs
+from . import lineage, loops, reward_datasets, runs
 
 
 @shared_task
@@ -19,7 +19,8 @@ def run_job(run_id: str) -> None:
 
 @shared_task
 def sweep_runs() -> int:
-    """Wake what waits, put back what lost its worker."""
+    """Wake what waits, put back what lost its worker, mark what rests on withdrawn judgments."""
+    lineage.mark_withdrawn()
     return reward_datasets.sweep() + runs.sweep()
 
 

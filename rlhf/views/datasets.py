@@ -19,14 +19,16 @@ from ..models import RewardDataset
 from ..reward_datasets import FILES
 from .access import engineers
 
-NAMES = (*(f"{name}.parquet" for name in FILES), "manifest.json")
+NAMES = (*(f"{name}.parquet" for name in FILES), "judgments.txt", "manifest.json")
 FIRST = 5
 ABOUT = {
     "train.parquet": "Decisive pairs on train prompts, for RewardTrainer and DPOTrainer as they are.",
     "test.parquet": "Decisive pairs on dev prompts.",
     "ties.parquet": "Pairs without a winner: targets of one half.",
     "kto.parquet": "Single answers, good or bad, for KTOTrainer.",
-    "manifest.json": "Recipe, counts, digest, and the id of every judgment used.",
+    "sft.parquet": "Single answers to imitate, for SFTTrainer.",
+    "judgments.txt": "The id of every judgment behind the rows, sorted, one a line.",
+    "manifest.json": "Recipe, counts and digest.",
 }
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from django.utils import timezone
 
+from feedback.models import Judgment
 from rlhf.models import Deployment, Loop, RewardDataset, Run, RunMetric
 from tests.api.conftest import Caller
 from tests.factories import make_policy, make_queue
@@ -67,9 +68,21 @@ def test_a_ready_dataset_tells_its_counts_and_manifest(engineer: Caller, built: 
     _, body = engineer.get(f"/datasets/{built.pk}/")
     assert body["digest"] == body["manifest"]["digest"] == built.digest
     assert body["counts"] == {"train": 7, "dev": 0} and body["rows"]["ties"] == 1
-    assert set(body["files"]) == {"train.parquet", "test.parquet", "ties.parquet", "kto.parquet", "manifest.json"}
+    tables = {"train.parquet", "test.parquet", "ties.parquet", "kto.parquet", "sft.parquet"}
+    assert set(body["files"]) == tables | {"judgments.txt", "manifest.json"}
     listed = engineer.get("/datasets/")[1]["results"][0]
     assert {"id", "name", "status", "digest", "counts"} <= set(listed) and listed["counts"] == body["counts"]
+
+
+def test_lineage_goes_from_a_judgment_to_its_dataset_in_ids(engineer: Caller, built: RewardDataset) -> None:
+    judgment = str(Judgment.objects.order_by("pk").values_list("pk", flat=True)[0])
+    _, body = engineer.get(f"/lineage/judgment/{judgment}/")
+    assert [judgment, str(built.pk)] in body["edges"]
+    assert {node["type"] for node in body["nodes"]} == {"judgment", "dataset", "policy"}
+    _, up = engineer.get(f"/lineage/dataset/{built.pk}/?limit=2")
+    assert up["more"] == [{"type": "dataset", "id": str(built.pk), "judgments": 6}]
+    assert engineer.get(f"/lineage/judgment/{built.pk}/")[0] == 404
+    assert engineer.get(f"/lineage/dataset/{built.pk}/?limit=0")[0] == 400
 
 
 def test_a_file_comes_whole_and_as_json_lines(engineer: Caller, built: RewardDataset, tmp_path: Path) -> None:

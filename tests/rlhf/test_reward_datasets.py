@@ -10,6 +10,7 @@ from feedback import assigning, judging
 from feedback.errors import BadInput, Conflict
 from feedback.models import Judgment, Queue, User
 from rlhf import artifacts, reward_datasets
+from rlhf.freezing import judgment_list
 from rlhf.models import RewardDataset
 from tests.factories import make_item, make_prompt, make_queue, make_user
 
@@ -43,7 +44,7 @@ def test_ties_both_bad_and_dev_pairs_go_where_they_belong() -> None:
     queue, _ = judged_queue(0, 1, "tie", "both_bad", 0, splits=("train", "train", "train", "train", "dev"))
     dataset = build(queue)
     assert dataset.status == "ready", dataset.error
-    assert dataset.counts["rows"] == {"train": 2, "test": 1, "ties": 1, "kto": 6}
+    assert dataset.counts["rows"] == {"train": 2, "test": 1, "ties": 1, "kto": 6, "sft": 0}
     assert sum(row["label"] for row in rows(dataset, "kto")) == 2
 
 
@@ -108,12 +109,12 @@ def test_a_bad_recipe_is_refused_by_field(recipe: dict, where: str) -> None:
     assert caught.value.details["where"] == where
 
 
-def test_the_manifest_names_every_judgment_behind_the_rows() -> None:
+def test_every_judgment_behind_the_rows_is_listed() -> None:
     queue, _ = judged_queue(0, 1, "tie")
     dataset = build(queue)
-    manifest = json.loads((artifacts.path_of(dataset.artifact) / "manifest.json").read_text())
-    assert manifest["digest"] == dataset.digest
-    assert manifest["judgment_ids"] == sorted(str(pk) for pk in Judgment.objects.values_list("pk", flat=True))
+    folder = artifacts.path_of(dataset.artifact)
+    assert json.loads((folder / "manifest.json").read_text())["judgments"] == 3
+    assert list(judgment_list.read(folder)) == sorted(str(pk) for pk in Judgment.objects.values_list("pk", flat=True))
 
 
 def test_verify_finds_a_changed_file() -> None:
