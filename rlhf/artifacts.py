@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,8 @@ from typing import Any
 from django.conf import settings
 
 from feedback.errors import NotFound
+
+from . import digests
 
 MANIFEST = "artifact.json"
 
@@ -29,24 +30,45 @@ def path_of(digest: str) -> Path:
     return path
 
 
-def publish(source: Path, *, kind: str, digest: str = "", about: dict[str, Any] | None = None) -> str:
-    """Copy a finished directory in, manifest last, and return its digest.
+def publish(
+    source: Path,
+    *,
+    kind: str,
+    digest: str = "",
+    about: dict[str, Any] | None = None,
+    beat: digests.Beat = digests.nothing,
+) -> str:
+    """Take a finished directory in, manifest last, and return its digest.
 
     The digest is of names and bytes unless the caller gives one (a dataset is named by its rows, since
-    parquet bytes differ between library versions). Publishing the same twice changes nothing.
+    parquet bytes differ between library versions). Publishing the same twice changes nothing. `beat` is called all
+    the while.
     """
-    files = {str(p.relative_to(source)): _sha256(p) for p in sorted(source.rglob("*")) if p.is_file()}
+    files = digests.files_of(source, beat)
     files.pop(MANIFEST, None)
-    digest = digest or hashlib.sha256(json.dumps([kind, files], sort_keys=True).encode()).hexdigest()
+    digest = digest or digests.combined(kind, files)
     target = root() / digest
     if (target / MANIFEST).exists():
         return digest
     staging = root() / f".{digest}-{uuid.uuid4().hex[:8]}"
-    shutil.copytree(source, staging)
+
+    def take(old: str, new: str) -> None:
+        beat()
+        _link_or_copy(old, new)
+
+    shutil.copytree(source, staging, copy_function=take)
     manifest = {"kind": kind, "digest": digest, "files": files, **(about or {})}
     (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
     _into_place(staging, target)
     return digest
+
+
+def _link_or_copy(old: str, new: str) -> None:
+    """A second name for the same bytes where the disk allows it: a model need not lie there twice."""
+    try:
+        os.link(os.path.realpath(old), new)
+    except OSError:
+        shutil.copy2(old, new)
 
 
 def _into_place(staging: Path, target: Path) -> None:
@@ -64,9 +86,4 @@ def verify(digest: str) -> list[str]:
     """Names of files that are missing or changed; empty when the artifact is whole."""
     path = path_of(digest)
     files = json.loads((path / MANIFEST).read_text())["files"]
-    return [name for name, sha in files.items() if not (path / name).is_file() or _sha256(path / name) != sha]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return [name for name, sha in files.items() if not (path / name).is_file() or digests.sha256_of(path / name) != sha]

@@ -35,8 +35,16 @@ def maker(name: str) -> Run | None:
 def path_of(name: str) -> Path:
     """The model's directory. Unavailable while the run that makes it has not finished."""
     if name in settings.PLUMBLINE_BASES:
-        return Path(settings.PLUMBLINE_BASES[name])
+        return _model_directory(name, Path(settings.PLUMBLINE_BASES[name]))
     base = Base.objects.filter(name=name).first()
     if base is None:
         raise Unavailable(f"waiting for the base model {name}")
     return artifacts.path_of(base.digest)
+
+
+def _model_directory(name: str, path: Path) -> Path:
+    if not path.is_dir():
+        raise NotFound(f"The base model {name} is not on this machine: {path} (PLUMBLINE_BASES) is no directory.")
+    if not (path / "config.json").is_file() or not any(path.glob("*.safetensors")):
+        raise NotFound(f"The base model {name} is none: {path} (PLUMBLINE_BASES) needs config.json and safetensors.")
+    return path

@@ -75,12 +75,13 @@ class Run(models.Model):
     )
     config = models.JSONField(default=dict, blank=True)
     inputs = models.JSONField(default=dict, blank=True)  # what the kind needs to lay out its directory
+    stands_on = models.JSONField(default=dict, blank=True)  # digests of what was laid out, by name
+    worker_queue = models.CharField(max_length=40, default="train")  # whose workers may take it
     seed = models.PositiveIntegerField(default=0)
     status = models.CharField(max_length=10, choices=choices("run"), default="queued")
     note = models.CharField(max_length=500, blank=True, default="")  # why it waits, why it failed: plain words
     attempt = models.PositiveIntegerField(default=0)
     crashes = models.PositiveSmallIntegerField(default=0)  # in a row, without a new step between them
-    steps_at_claim = models.PositiveIntegerField(default=0)
     owner = models.CharField(max_length=120, blank=True, default="")
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     cancel_requested = models.BooleanField(default=False)
