@@ -10,7 +10,7 @@ posterior outside that span is the prior, variance 1/lam.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "choose_lam",
     "cross_fit",
     "fit_head",
+    "fold_heads",
     "log_loss",
 ]
 
@@ -131,12 +132,27 @@ def cross_fit(
     Folds depend on the set of groups and the seed, not on the order of rows. Fewer than two groups: all 1/2.
     """
     d, q, w = _checked(differences, target, weight, lam)
-    fold = _folds(groups if groups is not None else np.arange(len(q)), folds, seed)
     p_hat = np.full(len(q), 0.5)
-    for held_out in np.unique(fold) if len(q) and fold.max() > 0 else ():
-        rest, out = fold != held_out, fold == held_out
-        p_hat[out] = expit(fit_head(d[rest], q[rest], w[rest], lam).rewards(d[out]))
+    for out, head in fold_heads(d, q, w, groups, lam, folds, seed):
+        p_hat[out] = expit(head.rewards(d[out]))
     return p_hat
+
+
+def fold_heads(
+    differences: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    lam: float = 1.0,
+    folds: int = 5,
+    seed: int = 0,
+) -> Iterator[tuple[np.ndarray, Head]]:
+    """Each fold's rows (a mask of shape (n,)) with a head fitted on the rows of the other groups."""
+    d, q, w = _checked(differences, target, weight, lam)
+    fold = _folds(groups if groups is not None else np.arange(len(q)), folds, seed)
+    for held_out in np.unique(fold) if len(q) and fold.max() > 0 else ():
+        rest = fold != held_out
+        yield ~rest, fit_head(d[rest], q[rest], w[rest], lam)
 
 
 def choose_lam(

@@ -1,4 +1,4 @@
-"""Rows of a frozen reward dataset as the arrays that a head is fitted on."""
+"""Rows of a frozen reward dataset as the texts and arrays that reward models are fitted on."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ NEEDED = ("prompt", "chosen", "rejected", "probability", "prompt_id")
 
 @dataclass(frozen=True)
 class PreferenceRows:
-    """n pairs: texts, and arrays (n,) of target P(chosen is better), weight, group and arm."""
+    """n pairs: texts, and arrays (n,) of target P(chosen is better), weight, margin, group and arm; and the rows
+    of the dataset that they come from."""
 
     chosen: list[Text]
     rejected: list[Text]
     target: np.ndarray
     weight: np.ndarray
+    margin: np.ndarray
     group: np.ndarray
     arm: np.ndarray
+    source: list[dict[str, Any]]
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -40,7 +43,7 @@ def read_preferences(dataset: Path) -> PreferenceRows:
         elif name == "train.parquet":
             raise UserError("bad_dataset", "the dataset holds no train.parquet", "inputs/dataset")
     if len(rows) < 2:
-        raise UserError("too_few_rows", f"{len(rows)} train rows are not enough for a head", "inputs/dataset")
+        raise UserError("too_few_rows", f"{len(rows)} train rows are not enough for a reward model", "inputs/dataset")
     return to_preferences(rows)
 
 
@@ -64,6 +67,8 @@ def to_preferences(rows: list[dict[str, Any]]) -> PreferenceRows:
         rejected=[(row["prompt"], row["rejected"][-1]["content"]) for row in rows],
         target=np.array([0.5 if row.get("tie") else row["probability"] for row in rows], dtype=float),
         weight=np.array([row.get("votes") or 1 for row in rows], dtype=float),
+        margin=np.array([row.get("margin") or 0.0 for row in rows], dtype=float),
         group=np.array([row.get("group") or row["prompt_id"] for row in rows]),
         arm=np.array([row.get("arm") or "import" for row in rows]),
+        source=rows,
     )

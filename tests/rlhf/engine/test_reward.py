@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from feedback.stats.heads import Standardiser, fit_head
+from feedback.stats.style import STYLE_NAMES
 from rlhf.engine.run_dir import UserError
 from tests.rlhf.engine.runs import lines, make_run, polite_pairs, result, work, write_lines
 
@@ -17,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 from rlhf.engine.heads import RewardHead  # noqa: E402
 from rlhf.engine.preference_rows import read_preferences  # noqa: E402
-from rlhf.engine.reward import expected_calibration_error, reward_figures, symmetric_slope  # noqa: E402
+from rlhf.engine.reward_figures import expected_calibration_error, reward_figures, symmetric_slope  # noqa: E402
 
 
 def table_rows(count: int = 8, **more: Any) -> list[dict[str, Any]]:
@@ -109,6 +110,12 @@ def test_a_head_learns_politeness_and_scores_by_it(tmp_path: Path, tiny_model: P
     assert work(reward) == 0
     figures = result(reward)["figures"]
     assert figures["accuracy"]["low"] > 0.7 and figures["n"] == 80
+    table = pq.read_table(reward / "out" / "predictions.parquet").to_pylist()
+    assert len(table) == 80 and all(row["used"] and row["target"] == 1.0 for row in table)
+    assert np.mean([row["probability"] > 0.5 for row in table]) == pytest.approx(figures["accuracy"]["value"], abs=1e-6)
+    assert all(row["spread"] > 0 and 0 <= row["agreement"] <= 1 for row in table)
+    assert len(table[0]["chosen_style"]) == len(STYLE_NAMES)
+    assert table[0]["chosen_length"] == len(polite_pairs(80)[0]["chosen"][-1]["content"])
 
     ask = [{"role": "user", "content": "Thank Tom for the cake."}]
     good = "Thank you for the cake, Tom. It made my day."
