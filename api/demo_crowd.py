@@ -83,9 +83,7 @@ def _await_first_items(loop: Loop, say: Say, wait: Callable[[], None]) -> None:
         run = Run.objects.exclude(status="done").filter(base=loop.base).order_by("created_at").first()
         if run is None or run.status in ("failed", "cancelled"):
             raise Conflict(f"{loop.slug}: nothing to compare. {run.note if run else ''}".strip())
-        if (
-            now := f"{loop.slug}: first the model and its answers: {run.kind} {run.note or run.status}"
-        ) != told:
+        if (now := f"{loop.slug}: first the model and its answers: {run.kind} {run.note or run.status}") != told:
             say(told := now)
         wait()
 

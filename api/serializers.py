@@ -399,3 +399,34 @@ def page_of(shape: type[s.Serializer[Any]]) -> type[s.Serializer[Any]]:
         "results": shape(many=True),
     }
     return type(f"{shape.__name__.removesuffix('Out')}Page", (s.Serializer,), fields)
+
+
+# --- webhooks ------------------------------------------------------------------------------------------
+class WebhookIn(Shape):
+    url = Text(max_length=500)
+    events = s.ListField(child=Text(), min_length=1, max_length=20)
+    secret = Text(required=False, allow_blank=True, max_length=100)
+
+
+class WebhookOut(s.Serializer[Any]):
+    id = s.UUIDField()
+    url = s.CharField()
+    events = s.ListField(child=s.CharField())
+    created_at = s.DateTimeField()
+
+
+class WebhookMade(WebhookOut):
+    secret = s.CharField(help_text="Shown once.")
+
+
+class DeliveryOut(s.Serializer[Any]):
+    id = s.UUIDField()
+    event = s.CharField()
+    object = s.DictField(child=s.CharField())
+    status = s.CharField()
+    attempts = s.IntegerField()
+    answer_status = s.IntegerField(allow_null=True)
+    error = s.CharField()
+    next_at = s.DateTimeField(allow_null=True)
+    created_at = s.DateTimeField()
+    delivered_at = s.DateTimeField(allow_null=True)

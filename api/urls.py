@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from api import schema as schema
-from api.views import annotating, base, content, datasets, deployments, lineage, loops, queues, runs
+from api.views import annotating, base, content, datasets, deployments, lineage, loops, queues, runs, webhooks
 
 app_name = "api"
 
@@ -41,6 +41,10 @@ v1: list[URLPattern | URLResolver] = [
     path("loops/", loops.Loops.as_view(), name="loops"),
     path("loops/<slug:slug>/", loops.OneLoop.as_view(), name="loop"),
     path("loops/<slug:slug>/tick/", loops.Tick.as_view(), name="tick"),
+    path("webhooks/", webhooks.Webhooks.as_view(), name="webhooks"),
+    path("webhooks/<uuid:id>/", webhooks.OneWebhook.as_view(), name="webhook"),
+    path("webhooks/<uuid:id>/deliveries/", webhooks.Deliveries.as_view(), name="deliveries"),
+    path("deliveries/<uuid:id>/retry/", webhooks.Retry.as_view(), name="delivery-retry"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

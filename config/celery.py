@@ -21,6 +21,7 @@ SWEEPS = [
     "feedback.tasks.settle_judgments",
     "rlhf.tasks.sweep_runs",
     "rlhf.tasks.tick_loops",
+    "api.tasks.send_webhooks",
 ]
 
 app = Celery("plumbline")

@@ -26,6 +26,7 @@ PLUMBLINE_DEV_SHARE = read.read_float(os.environ, "PLUMBLINE_DEV_SHARE", 0.05, 0
 PLUMBLINE_GATE_SHARE = read.read_float(os.environ, "PLUMBLINE_GATE_SHARE", 0.10, 0.0, 0.5)
 PLUMBLINE_HTTPS = read.read_bool(os.environ, "PLUMBLINE_HTTPS", False)
 PLUMBLINE_KEY_PREFIX = os.environ.get("PLUMBLINE_KEY_PREFIX", "plumbline")
+PLUMBLINE_WEBHOOKS_PRIVATE = read.read_bool(os.environ, "PLUMBLINE_WEBHOOKS_PRIVATE", False)
 PORT = read.read_int(os.environ, "PORT", 8000, 1, 65535)
 PLUMBLINE_URL = os.environ.get("PLUMBLINE_URL") or f"http://127.0.0.1:{PORT}"
 

@@ -6,6 +6,16 @@ from typing import Any
 
 from .models import Event, User
 
+# What webhooks may ask for.
+PUBLISHED = (
+    "item.settled",
+    "dataset.ready",
+    "run.finished",
+    "decision.made",
+    "deployment.changed",
+    "alarm.raised",
+)
+
 
 def record(
     verb: str,
@@ -16,13 +26,28 @@ def record(
     after: dict[str, Any] | None = None,
 ) -> Event:
     """One Event about `thing`, named by its public id."""
-    return Event.objects.create(
+    event = draft(verb, thing, actor=actor, before=before, after=after)
+    event.save(force_insert=True)
+    return event
+
+
+def draft(
+    verb: str,
+    thing: Any,
+    *,
+    actor: User | None = None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> Event:
+    """The Event, not saved yet: for verbs that write many at once."""
+    return Event(
         actor=actor,
         verb=verb,
         object_type=thing._meta.model_name,
         object_id=public_id(thing),
         before=before,
         after=after,
+        outbox=verb in PUBLISHED,
     )
 
 

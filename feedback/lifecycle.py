@@ -55,6 +55,7 @@ EDGES: dict[str, dict[str, set[str]]] = {
         "abandoned": set(),
     },
     "importbatch": {"staging": {"done", "failed"}, "failed": {"staging"}, "done": set()},
+    "delivery": {"waiting": {"delivered", "failed"}, "failed": {"waiting"}, "delivered": set()},
     "loop": {"active": {"paused"}, "paused": {"active"}},
     "round": {
         "collecting": {"gathering", "failed"},

@@ -18,11 +18,13 @@ class Event(models.Model):
     object_id = models.CharField(max_length=100)
     before = models.JSONField(null=True, blank=True)
     after = models.JSONField(null=True, blank=True)
+    outbox = models.BooleanField(default=False)  # still to be handed to webhooks
 
     class Meta:
         indexes = [
             models.Index(fields=["object_type", "object_id"], name="event_object"),
             models.Index(fields=["verb", "at"], name="event_verb"),
+            models.Index(fields=["id"], condition=models.Q(outbox=True), name="event_outbox"),
         ]
 
     def __str__(self) -> str:

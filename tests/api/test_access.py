@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
-from api import urls
-from feedback import assigning, judging
+from api import urls, webhooks
+from api.models import Delivery
+from feedback import assigning, events, judging
 from feedback.models import User
 from tests.api.conftest import Caller
 from tests.factories import make_item, make_member, make_policy, make_queue, make_user
@@ -26,6 +28,7 @@ MANAGES_QUEUE = (401, 404, 403, 403, "ok", 403, "ok")
 FIGURES = (401, 404, 403, 403, "ok", "ok", "ok")
 WORKS_IN_QUEUE = (401, 404, "ok", "ok", "ok", 404, 404)
 OWN = (401, 404, "ok", 404, 404, 404, 404)  # the member's own assignment or judgment
+OWN_HOOK = (401, 403, 403, 403, 403, "ok", "ok")  # the engineer's own webhook; an admin sees everybody's
 
 MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("prompts", "post"): ENGINEERS,
@@ -64,6 +67,11 @@ MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("loops", "post"): ENGINEERS,
     ("loop", "get"): ENGINEERS,
     ("tick", "post"): ENGINEERS,
+    ("webhooks", "get"): ENGINEERS,
+    ("webhooks", "post"): ENGINEERS,
+    ("webhook", "delete"): OWN_HOOK,
+    ("deliveries", "get"): OWN_HOOK,
+    ("delivery-retry", "post"): OWN_HOOK,
 }
 
 
@@ -92,10 +100,15 @@ def place(db: None) -> dict[str, Any]:
     lease = assigning.claim(queue=queue, annotator=people["member"])
     assert lease is not None
     dataset, run = make_dataset(status="queued", digest=""), make_run()
+    hook = webhooks.create(owner=people["engineer"], url="https://93.184.216.34/", wanted=["run.finished"])
+    delivery = Delivery.objects.create(
+        webhook=hook, event=events.record("run.finished", run), status="failed", not_before=timezone.now()
+    )
     addresses = {
         "": "which", "judge": lease.pk, "skip": lease.pk, "heartbeat": lease.pk, "undo": judgment.pk,
         "promote": make_policy("first").slug, "rollback": "production", "loop": make_loop("loop").slug,
         "tick": "loop", "dataset": dataset.pk, "dataset-file": dataset.pk,
+        "webhook": hook.pk, "deliveries": hook.pk, "delivery-retry": delivery.pk,
     }  # fmt: skip
     addresses |= {name: run.pk for name in ("run", "run-metrics", "run-log", "run-cancel", "run-resume")}
     return {"people": people, "addresses": addresses}
