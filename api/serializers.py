@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers as s
 
-from feedback.models import SELECTIONS, SPLITS, Membership, Policy, Queue
+from feedback.models import SELECTIONS, SPLITS, Interaction, Membership, Policy, Queue
 
 
 class Shape(s.Serializer[Any]):
@@ -399,6 +399,64 @@ def page_of(shape: type[s.Serializer[Any]]) -> type[s.Serializer[Any]]:
         "results": shape(many=True),
     }
     return type(f"{shape.__name__.removesuffix('Out')}Page", (s.Serializer,), fields)
+
+
+# --- interactions --------------------------------------------------------------------------------------
+class InteractionIn(Shape):
+    messages = Message(many=True)
+    content = Text(allow_blank=True, max_length=200_000)
+    policy = Text(required=False, help_text="A policy's slug.")
+    model = Text(required=False, max_length=200, help_text="Any name; an alias or slug of ours is recognised.")
+    consent = s.ChoiceField(choices=Interaction.CONSENTS, required=False, help_text="monitor unless told.")
+    session_id = Text(required=False, max_length=200)
+    user_id = Text(required=False, max_length=200)
+    tags = s.ListField(child=Text(max_length=100), required=False, max_length=50)
+    scores = s.DictField(child=s.FloatField(), required=False)
+    latency_ms = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
+    tokens = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
+
+
+class Logged(s.Serializer[Any]):
+    created = s.IntegerField()
+    ids = s.ListField(child=s.UUIDField())
+    feedback = s.ListField(child=s.CharField(), help_text="A signed link for each answer's reader.")
+
+
+class InteractionOut(s.Serializer[Any]):
+    id = s.UUIDField()
+    policy = s.CharField(allow_null=True)
+    model = s.CharField()
+    messages = Message(many=True)
+    content = s.CharField()
+    consent = s.CharField()
+    session_id = s.CharField()
+    user_id = s.CharField()
+    tags = s.ListField(child=s.CharField())
+    scores = s.DictField(child=s.FloatField())
+    characters = s.IntegerField()
+    tokens = s.IntegerField(allow_null=True)
+    latency_ms = s.IntegerField(allow_null=True)
+    thumb = s.CharField(allow_null=True)
+    created_at = s.DateTimeField()
+
+
+class ReactionIn(Shape):
+    thumb = s.ChoiceField(choices=["up", "down"], required=False)
+    correction = Text(required=False, allow_blank=True, max_length=200_000)
+    comment = Text(required=False, allow_blank=True, max_length=200_000)
+
+
+class ReactionOut(s.Serializer[Any]):
+    id = s.UUIDField()
+    interaction = s.UUIDField()
+    thumb = s.CharField(allow_null=True)
+    correction = s.CharField()
+    comment = s.CharField()
+    created_at = s.DateTimeField()
+
+
+class Forgotten(s.Serializer[Any]):
+    deleted = s.IntegerField()
 
 
 # --- webhooks ------------------------------------------------------------------------------------------

@@ -6,7 +6,19 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from api import schema as schema
-from api.views import annotating, base, content, datasets, deployments, lineage, loops, queues, runs, webhooks
+from api.views import (
+    annotating,
+    base,
+    content,
+    datasets,
+    deployments,
+    interactions,
+    lineage,
+    loops,
+    queues,
+    runs,
+    webhooks,
+)
 
 app_name = "api"
 
@@ -41,6 +53,8 @@ v1: list[URLPattern | URLResolver] = [
     path("loops/", loops.Loops.as_view(), name="loops"),
     path("loops/<slug:slug>/", loops.OneLoop.as_view(), name="loop"),
     path("loops/<slug:slug>/tick/", loops.Tick.as_view(), name="tick"),
+    path("interactions/", interactions.Interactions.as_view(), name="interactions"),
+    path("interactions/<uuid:id>/feedback/", interactions.Feedback.as_view(), name="interaction-feedback"),
     path("webhooks/", webhooks.Webhooks.as_view(), name="webhooks"),
     path("webhooks/<uuid:id>/", webhooks.OneWebhook.as_view(), name="webhook"),
     path("webhooks/<uuid:id>/deliveries/", webhooks.Deliveries.as_view(), name="deliveries"),

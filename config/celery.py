@@ -43,7 +43,8 @@ app.conf.update(
         # `expires`: sweeps that waited while no worker ran are worth nothing.
         name: {"task": name, "schedule": SWEEP_SECONDS, "options": {"expires": 2 * SWEEP_SECONDS}}
         for name in SWEEPS
-    },
+    }
+    | {"retention": {"task": "feedback.tasks.drop_expired", "schedule": 3600.0}},
     worker_hijack_root_logger=False,
     timezone="UTC",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from . import aggregation, assigning
+from . import aggregation, assigning, interactions
 
 
 @shared_task
@@ -17,3 +17,9 @@ def sweep() -> int:
 def settle_judgments() -> int:
     """Take new judgments into preferences and settle items that are complete."""
     return aggregation.gather()
+
+
+@shared_task
+def drop_expired() -> int:
+    """Delete interactions older than the retention period."""
+    return interactions.drop_expired()

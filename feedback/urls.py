@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import pages, signing, working
+from .views import pages, reacting, signing, working
 
 app_name = "feedback"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -18,5 +18,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("queues/<slug:slug>/undo/", working.undo, name="undo"),
     path("queues/<slug:slug>/heartbeat/", working.heartbeat, name="heartbeat"),
     path("history/", pages.history, name="history"),
+    path("reactions/<str:token>/", reacting.reaction, name="reaction"),
     path("design/", pages.design, name="design"),
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from feedback import intake, pairing
-from feedback.models import Item, Membership, Policy, Prompt, Queue, Response, User
+from feedback import intake, interactions, pairing
+from feedback.models import Interaction, Item, Membership, Policy, Prompt, Queue, Response, User
 
 _n = itertools.count(1)
 
@@ -64,3 +64,8 @@ def make_item(queue: Queue, *, texts: tuple[str, ...] = (), prompt: Prompt | Non
     ]
     items, _ = pairing.add_items(queue=queue, drafts=[pairing.Draft(prompt, responses, **draft)])
     return items[0]
+
+
+def make_interaction(content: str = "", **row: Any) -> Interaction:
+    messages = [{"role": "user", "content": f"Tell me about number {next(_n)}."}]
+    return interactions.log(rows=[{"messages": messages, "content": content or "It is a number.", **row}])[0]

@@ -1,5 +1,6 @@
 from .content import GATE_USES, ROLES, SPLITS, Policy, Prompt, Response, User
 from .events import Event
+from .interactions import Interaction, Reaction
 from .judgments import OUTCOMES, Comparison, Judgment, Preference
 from .queues import ARMS, SELECTIONS, Assignment, ImportBatch, Item, ItemResponse, Membership, Queue, Seat
 
@@ -14,6 +15,7 @@ __all__ = [
     "Comparison",
     "Event",
     "ImportBatch",
+    "Interaction",
     "Item",
     "ItemResponse",
     "Judgment",
@@ -22,6 +24,7 @@ __all__ = [
     "Preference",
     "Prompt",
     "Queue",
+    "Reaction",
     "Response",
     "Seat",
     "User",

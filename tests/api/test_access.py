@@ -14,7 +14,7 @@ from api.models import Delivery
 from feedback import assigning, events, judging
 from feedback.models import User
 from tests.api.conftest import Caller
-from tests.factories import make_item, make_member, make_policy, make_queue, make_user
+from tests.factories import make_interaction, make_item, make_member, make_policy, make_queue, make_user
 from tests.factories_rlhf import make_dataset, make_loop, make_run
 
 # Columns: what the caller gets. "ok" is anything but 401, 403 and 404: the body is often not a good one.
@@ -67,6 +67,10 @@ MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("loops", "post"): ENGINEERS,
     ("loop", "get"): ENGINEERS,
     ("tick", "post"): ENGINEERS,
+    ("interactions", "get"): ENGINEERS,
+    ("interactions", "post"): ENGINEERS,
+    ("interactions", "delete"): ENGINEERS,
+    ("interaction-feedback", "post"): ENGINEERS,
     ("webhooks", "get"): ENGINEERS,
     ("webhooks", "post"): ENGINEERS,
     ("webhook", "delete"): OWN_HOOK,
@@ -109,6 +113,7 @@ def place(db: None) -> dict[str, Any]:
         "promote": make_policy("first").slug, "rollback": "production", "loop": make_loop("loop").slug,
         "tick": "loop", "dataset": dataset.pk, "dataset-file": dataset.pk,
         "webhook": hook.pk, "deliveries": hook.pk, "delivery-retry": delivery.pk,
+        "interaction-feedback": make_interaction().pk,
     }  # fmt: skip
     addresses |= {name: run.pk for name in ("run", "run-metrics", "run-log", "run-cancel", "run-resume")}
     return {"people": people, "addresses": addresses}
