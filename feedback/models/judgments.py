@@ -20,13 +20,14 @@ class Judgment(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
     item = models.ForeignKey(Item, on_delete=models.PROTECT, related_name="judgments")
-    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="judgments")
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="judgments", db_index=False)
     assignment = models.ForeignKey(
         Assignment, null=True, blank=True, on_delete=models.PROTECT, related_name="judgments"
     )  # none where it was imported, or corrects another
     author = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="judgments"
-    )
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="judgments",
+        db_index=False,  # as for the queue: judgment_author_time begins with it
+    )  # fmt: skip
     annotator = models.CharField(max_length=150, blank=True, default="")  # a name from an imported file
     author_kind = models.CharField(max_length=10, default="human")
     answer = models.JSONField()
@@ -71,11 +72,16 @@ class Judgment(models.Model):
 
 
 class Comparison(models.Model):
-    """One pair that a judgment implies. Derived: `rebuild_derived` makes it again."""
+    """One pair that a judgment implies. Derived: `rebuild_derived` makes it again.
 
-    judgment = models.ForeignKey(Judgment, on_delete=models.CASCADE, related_name="comparisons")
-    a = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+")
-    b = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+")
+    Derived rows carry no foreign key checks and one index each: settling a million of them is mostly that.
+    """
+
+    judgment = models.ForeignKey(
+        Judgment, on_delete=models.CASCADE, related_name="comparisons", db_constraint=False, db_index=False
+    )
+    a = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    b = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     outcome = models.CharField(max_length=8)
     strength = models.PositiveSmallIntegerField(null=True, blank=True)
     weight = models.FloatField(default=1.0)
@@ -91,9 +97,11 @@ class Comparison(models.Model):
 class Preference(models.Model):
     """Counts of one (item, unordered pair), `a` before `b` by position in the item. Recomputed, never added to."""
 
-    item = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="preferences")
-    a = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+")
-    b = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+")
+    item = models.ForeignKey(
+        Item, on_delete=models.CASCADE, related_name="preferences", db_constraint=False, db_index=False
+    )
+    a = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    b = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     n_a = models.PositiveIntegerField(default=0)
     n_b = models.PositiveIntegerField(default=0)
     n_tie = models.PositiveIntegerField(default=0)
