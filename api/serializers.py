@@ -259,12 +259,44 @@ class LineageOut(s.Serializer[Any]):
     more = LineageMore(many=True)
 
 
+QUEUE = r"^[a-z0-9][a-z0-9-]{0,39}$"
+
+
 class RunIn(Shape):
-    kind = s.ChoiceField(choices=["reward", "dpo"])
+    kind = Text(max_length=10, help_text="reward, dpo, ..., or external for a policy trained elsewhere.")
     dataset = Text(help_text="Its id, digest or name.")
     base = Text(max_length=100)
     config = s.DictField(required=False, default=dict)
     seed = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False, default=0)
+    queue = s.RegexField(QUEUE, required=False, default="train", help_text="Whose workers, or pullers, take it.")
+    artifact = Text(
+        required=False, default="", allow_blank=True, max_length=1000,
+        help_text="external: a directory that may be read, a base's name, an artifact's digest, or a hub id.",
+    )  # fmt: skip
+    metrics = s.DictField(required=False, default=dict, help_text='external: {name: number or {"value","se","n"}}.')
+    slug = s.RegexField(
+        r"^[-a-zA-Z0-9_]*$", required=False, default="", allow_blank=True, max_length=80,
+        help_text="external: what the policy is to be called.",
+    )  # fmt: skip
+
+
+class EvaluationIn(Shape):
+    policy = Text(max_length=80)
+    evaluator = Text(max_length=120)
+    figures = s.DictField(
+        required=False, allow_null=True, default=None, help_text='Yours: {name: {"value", "se"?, "n"?}}.'
+    )
+    timeout_seconds = s.IntegerField(min_value=1, max_value=30 * 24 * 3600, required=False, default=24 * 3600)
+    queue = s.RegexField(QUEUE, required=False, default="train")
+
+
+class EvaluationOut(s.Serializer[Any]):
+    policy = s.CharField(allow_null=True)
+    reward_model = s.CharField(allow_null=True)
+    evaluator = s.CharField(help_text="Or the material that the figures are from.")
+    figures = s.DictField()
+    run = s.UUIDField(allow_null=True)
+    created_at = s.DateTimeField()
 
 
 class RunOut(s.Serializer[Any]):
@@ -277,6 +309,8 @@ class RunOut(s.Serializer[Any]):
     policy = s.CharField(allow_null=True)
     config = s.DictField()
     seed = s.IntegerField()
+    queue = s.CharField()
+    stands_on = s.DictField(help_text="Digests of what went in, by name.")
     step = s.IntegerField()
     total_steps = s.IntegerField()
     phase = s.CharField()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,21 @@ def read_bases(env: Mapping[str, str], name: str) -> dict[str, str]:
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} is not JSON: {error}.")
     if not isinstance(value, dict) or not all(isinstance(path, str) for path in value.values()):
-        raise ImproperlyConfigured(f'{name} must be a JSON object of name -> directory, {{"name": "path"}}.')
+        raise ImproperlyConfigured(f'{name} must be a JSON object of names and texts, {{"name": "..."}}.')
+    return value
+
+
+def read_evaluators(env: Mapping[str, str], name: str) -> dict[str, str]:
+    """A JSON object, evaluator name -> command template."""
+    value = read_bases(env, name)
+    for evaluator, template in value.items():
+        try:
+            template.format(python="", policy_dir="", out="")
+            shlex.split(template)
+        except (KeyError, IndexError, ValueError) as wrong:
+            raise ImproperlyConfigured(
+                f"{name}: {evaluator!r}: only {{policy_dir}}, {{out}} and {{python}} are filled in ({wrong})."
+            )
     return value
 
 

@@ -37,12 +37,13 @@ def publish(
     digest: str = "",
     about: dict[str, Any] | None = None,
     beat: digests.Beat = digests.nothing,
+    refer: bool = False,
 ) -> str:
     """Take a finished directory in, manifest last, and return its digest.
 
     The digest is of names and bytes unless the caller gives one (a dataset is named by its rows, since
     parquet bytes differ between library versions). Publishing the same twice changes nothing. `beat` is called all
-    the while.
+    the while. `refer`: links in the directory stay links, to files that others keep.
     """
     files = digests.files_of(source, beat)
     files.pop(MANIFEST, None)
@@ -56,7 +57,7 @@ def publish(
         beat()
         _link_or_copy(old, new)
 
-    shutil.copytree(source, staging, copy_function=take)
+    shutil.copytree(source, staging, symlinks=refer, copy_function=take)
     manifest = {"kind": kind, "digest": digest, "files": files, **(about or {})}
     (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
     _into_place(staging, target)

@@ -136,7 +136,8 @@ def _finish(run: Run, folder: Path) -> None:
         fail(run, "no_output", "The engine ended well but left no output: its directory was deleted or changed.")
         return
     about = {"run": str(run.pk)}
-    digest = artifacts.publish(folder / "out", kind=run.kind, about=about, beat=Beats(run))
+    refer = run.kind == "external"
+    digest = artifacts.publish(folder / "out", kind=run.kind, about=about, beat=Beats(run), refer=refer)
     with transaction.atomic():
         now, kept = timezone.now(), storable(result)
         advance_held(run, "done", _held(run), artifact=digest, result=kept, finished_at=now, note="", error=None)

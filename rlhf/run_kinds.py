@@ -15,7 +15,8 @@ from feedback import intake
 from feedback.errors import BadInput
 from feedback.models import Policy, Prompt, Response
 
-from . import artifacts, bases
+from . import artifacts, bases, evaluations
+from .external import External
 from .models import Base, Evaluation, RewardModel, Run
 
 BATCH = 1000
@@ -175,6 +176,25 @@ class Dpo:
         Run.objects.filter(pk=run.pk).update(produced_policy=policy)
 
 
+class Evaluate:
+    """Figures of `run.policy` by the evaluator that the config names."""
+
+    makes = "figures"
+
+    def lay_out(self, run: Run, inputs: Path) -> None:
+        policy = run.policy
+        assert policy is not None
+        lay_out_policy(policy, inputs)
+        about = {"slug": policy.slug, "system_prompt": policy.system_prompt, "decoding": policy.decoding}
+        (inputs / "policy.json").write_text(json.dumps(about))
+
+    def register(self, run: Run, out: Path, result: dict[str, Any]) -> None:
+        assert run.policy is not None
+        evaluations.store(
+            policy=run.policy, evaluator=run.config["evaluator"], figures=result["figures"], run=run
+        )
+
+
 MIN_PAIRS = 8
 
 
@@ -236,4 +256,6 @@ KINDS: dict[str, RunKind] = {
     "score": Score(),
     "reward": Reward(),
     "dpo": Dpo(),
+    "evaluate": Evaluate(),
+    "external": External(),
 }

@@ -6,6 +6,7 @@ meanwhile.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.db import transaction
@@ -15,13 +16,16 @@ from feedback import events
 from feedback.errors import BadInput, Conflict
 from feedback.lifecycle import advance
 from feedback.models import Policy, User
-from feedback.wake import wake
+from feedback.wake import backlog, wake
 
 from . import attempts, bases, spec
 from .models import Decision, RewardDataset, RewardModel, Run
 from .run_dirs import run_dir
 from .run_kinds import KINDS
 from .supervising import execute as execute
+
+TRAIN_QUEUE = "train"
+WAKE = 20  # waiting runs of a queue that one sweep wakes
 
 
 def start(
@@ -34,11 +38,18 @@ def start(
     config: dict[str, Any] | None = None,
     inputs: dict[str, Any] | None = None,
     seed: int = 0,
+    queue: str = "",
     actor: User | None = None,
 ) -> Run:
-    """Order a run. Everything that can be known to be wrong is refused here, by field; nothing starts then."""
-    if kind not in KINDS:
-        raise BadInput(f"kind: {kind!r} is none of {', '.join(KINDS)}.", where="kind")
+    """Order a run. Everything that can be known to be wrong is refused here, by field; nothing starts then.
+
+    `queue` names the workers that may take it ("" is the usual ones').
+    """
+    queue = queue or TRAIN_QUEUE
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", queue):
+        raise BadInput(f"queue: {queue!r} is no queue: small letters, digits and - only, at most 40.", where="queue")
+    if kind not in spec.KINDS or kind not in KINDS:
+        raise BadInput(f"kind: {kind!r} is none of {', '.join(k for k in KINDS if k in spec.KINDS)}.", where="kind")
     own = {"system_prompt": policy.system_prompt} if kind == "dpo" and policy else {}
     checked = check_config(kind, {**own, **(config or {})})
     base = base or (policy.base if policy else "") or (reward_model.base if reward_model else "")
@@ -47,10 +58,10 @@ def start(
         _order_starter(kind, base, actor)
         run = Run.objects.create(
             kind=kind, dataset=dataset, policy=policy, base=base, reward_model=reward_model, config=checked,
-            inputs=inputs or {}, seed=seed, created_by=actor,
+            inputs=inputs or {}, seed=seed, worker_queue=queue, created_by=actor,
         )  # fmt: skip
         events.record("run.ordered", run, actor=actor, after={"kind": kind, "config": checked})
-        wake("rlhf.tasks.run_job", str(run.pk))
+        wake("rlhf.tasks.run_job", str(run.pk), queue=queue)
     return run
 
 
@@ -68,7 +79,7 @@ def _check_references(kind: str, dataset: RewardDataset | None, policy: Policy |
         raise BadInput("dataset: this kind of run learns from a dataset.", where="dataset")
     if dataset is not None and dataset.status != "ready":
         raise Conflict(f"dataset: {dataset.name} is {dataset.status}, not ready.", where="dataset")
-    if kind in ("generate", "dpo") and (policy is None or policy.kind != "local"):
+    if kind in ("generate", "dpo", "evaluate") and (policy is None or policy.kind != "local"):
         raise BadInput("base: name a local policy to start from.", where="base")
     if kind not in ("convert", "pretrain"):
         bases.require_known(base)
@@ -100,7 +111,7 @@ def resume(*, run: Run, actor: User | None = None) -> Run:
     with transaction.atomic():
         advance(run, "queued", cancel_requested=False, note="", error=None, crashes=0, finished_at=None)
         events.record("run.resumed", run, actor=actor)
-        wake("rlhf.tasks.run_job", str(run.pk))
+        wake("rlhf.tasks.run_job", str(run.pk), queue=run.worker_queue)
     (run_dir(run) / "stop").unlink(missing_ok=True)
     return run
 
@@ -109,10 +120,15 @@ def sweep() -> int:
     """Put back runs whose worker died, wake those that wait; returns how many wait."""
     for run in Run.objects.filter(status="running", heartbeat_at__lt=timezone.now() - attempts.STALE):
         attempts.put_back(run, "The worker died; going on from the last checkpoint.")
-    waiting = list(Run.objects.filter(status="queued").order_by("created_at").values_list("pk", flat=True)[:20])
-    for pk in waiting:
-        wake("rlhf.tasks.run_job", str(pk))
-    return len(waiting)
+    waiting = Run.objects.filter(status="queued").order_by("created_at").values_list("worker_queue", "pk")
+    by_queue: dict[str, list[Any]] = {}
+    for queue, pk in waiting:
+        by_queue.setdefault(queue, []).append(pk)
+    for queue, keys in by_queue.items():
+        if backlog(queue) < WAKE:  # else its workers are busy, or only pullers serve it: more messages wake nobody
+            for pk in keys[:WAKE]:
+                wake("rlhf.tasks.run_job", str(pk), queue=queue)
+    return sum(map(len, by_queue.values()))
 
 
 def lineage(run: Run) -> dict[str, list[str]]:

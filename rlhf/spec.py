@@ -111,7 +111,24 @@ class DpoConfig:
     precision: str = bounded("auto", among=("auto", "fp32", "bf16"))
 
 
-Config = ConvertConfig | PretrainConfig | GenerateConfig | FeaturesConfig | RewardConfig | ScoreConfig | DpoConfig
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """A command that the machine's owner named looks at a policy."""
+
+    evaluator: str = ""
+    timeout_seconds: int = bounded(24 * 3600, 1, 30 * 24 * 3600)
+
+
+Config = (
+    ConvertConfig
+    | PretrainConfig
+    | GenerateConfig
+    | FeaturesConfig
+    | RewardConfig
+    | ScoreConfig
+    | DpoConfig
+    | EvaluateConfig
+)
 KINDS: dict[str, type] = {
     "convert": ConvertConfig,
     "pretrain": PretrainConfig,
@@ -120,6 +137,7 @@ KINDS: dict[str, type] = {
     "reward": RewardConfig,
     "score": ScoreConfig,
     "dpo": DpoConfig,
+    "evaluate": EvaluateConfig,
 }
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,15 +21,18 @@ from django.conf import settings
 
 from feedback.errors import Conflict, NotFound, PlumblineError, StaleTransition, Unavailable
 
-from . import attempts, bases, exit_reasons, progress, run_dirs
+from . import attempts, bases, exit_reasons, progress, run_dirs, spec
 from .models import Run
 from .run_dirs import run_dir
+from .run_kinds import KINDS
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 20.0  # between SIGTERM and SIGKILL; the stop file gets three times that
 LAY_OUT = timedelta(minutes=10)  # of silence while inputs are written
 TRAINING_PACKAGES = ("torch", "transformers", "trl", "peft")
+ENGINE_KINDS = spec.KINDS
+NO_SLOT = -1
 
 
 def execute(*, run_id: Any) -> Run:
@@ -36,7 +40,7 @@ def execute(*, run_id: Any) -> Run:
     run = Run.objects.select_related("policy", "dataset", "reward_model").get(pk=run_id)
     if run.status != "queued" or stopping() or not _ready_to_start(run):
         return run
-    slot = run_dirs.slot()
+    slot = run_dirs.slot() if run.kind in ENGINE_KINDS else NO_SLOT
     if slot is None:
         _wait(run, "waiting for another run on this machine to end")
         return run
@@ -46,7 +50,8 @@ def execute(*, run_id: Any) -> Run:
     except StaleTransition:
         log.warning("run %s: another attempt took over", run.pk)
     finally:
-        os.close(slot)
+        if slot != NO_SLOT:
+            os.close(slot)
     return run
 
 
@@ -56,7 +61,7 @@ def _carry_out(run: Run, slot: int) -> None:
         attempts.beat(run, patience=LAY_OUT)
         inputs = run_dirs.lay_out(run, run_dir(run), attempts.Beats(run))
         attempts.beat(run, stands_on=inputs)
-        attempts.conclude(run, _supervise(run, slot))
+        attempts.conclude(run, _supervise(run, slot) if run.kind in ENGINE_KINDS else _produce(run))
     except StaleTransition:
         raise
     except Unavailable as wait:
@@ -72,8 +77,18 @@ def _carry_out(run: Run, slot: int) -> None:
         run_dirs.clear(run_dir(run))
 
 
+def _produce(run: Run) -> attempts.Ending:
+    """A kind for which no engine works."""
+    folder = run_dir(run)
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    KINDS[run.kind].produce(run, folder)  # type: ignore[attr-defined]
+    return attempts.Ending(code=spec.EXIT_DONE, folder=folder)
+
+
 def _ready_to_start(run: Run) -> bool:
     """Look before claiming, so that waiting does not use up attempts."""
+    if run.kind not in ENGINE_KINDS:
+        return True
     note = engine_missing() or run_dirs.lack_of_disk(run)
     if not note and run.kind not in bases.STARTERS.values():
         try:

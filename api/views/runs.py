@@ -12,11 +12,12 @@ from rest_framework.response import Response
 from api import serializers, wire
 from api.views import datasets
 from api.views.base import ENGINEERS, View, listing, paged, person
-from feedback.errors import NotFound
-from feedback.models import Policy
-from rlhf import runs
+from feedback.errors import BadInput, NotFound
+from feedback.models import Policy, User
+from rlhf import external, runs
 from rlhf.models import RewardModel, Run
 
+ORDERED_ELSEWHERE = ("generate", "score", "convert", "pretrain", "features", "evaluate")
 ROWS = Run.objects.select_related("dataset", "policy", "reward_model", "produced_policy", "reward_model_made")
 
 
@@ -34,18 +35,9 @@ class Runs(View):
         body = serializers.RunIn(data=wire.one(request.data))
         body.is_valid(raise_exception=True)
         data = body.validated_data
-        policy = Policy.objects.filter(slug=data["base"]).first()
-        if policy is None and data["kind"] != "reward":
-            raise NotFound(f"base: there is no policy {data['base']!r}.", where="base")
-        run = runs.start(
-            kind=data["kind"],
-            dataset=datasets.named(data["dataset"]),
-            policy=policy,
-            base="" if policy else data["base"],
-            config=data["config"],
-            seed=data["seed"],
-            actor=person(request),
-        )
+        if data["kind"] in ORDERED_ELSEWHERE:
+            raise BadInput(f"kind: a {data['kind']} run is not ordered here.", where="kind")
+        run = (register if data["kind"] == "external" else order)(data, person(request))
         return Response(show(run), status=202)
 
 
@@ -106,6 +98,39 @@ class RewardModels(View):
         return paged(self, RewardModel.objects.all(), show_model)
 
 
+def order(data: dict[str, Any], actor: User) -> Run:
+    policy = Policy.objects.filter(slug=data["base"]).first()
+    if policy is None and data["kind"] != "reward":
+        raise NotFound(f"base: there is no policy {data['base']!r}.", where="base")
+    return runs.start(
+        kind=data["kind"],
+        dataset=datasets.named(data["dataset"]),
+        policy=policy,
+        base="" if policy else data["base"],
+        config=data["config"],
+        seed=data["seed"],
+        queue=data["queue"],
+        actor=actor,
+    )
+
+
+def register(data: dict[str, Any], actor: User) -> Run:
+    """A policy that was trained elsewhere."""
+    policy = Policy.objects.filter(slug=data["base"]).first()
+    if policy is None:
+        raise NotFound(f"base: there is no policy {data['base']!r}.", where="base")
+    if not data["artifact"]:
+        raise BadInput("artifact: say where the trained policy is.", where="artifact")
+    return external.order(
+        dataset=datasets.named(data["dataset"]),
+        artifact=data["artifact"],
+        base=policy,
+        metrics=data["metrics"],
+        slug=data["slug"],
+        actor=actor,
+    )
+
+
 def one(id: uuid.UUID) -> Run:
     run = ROWS.filter(pk=id).first()
     if run is None:
@@ -125,6 +150,8 @@ def show(run: Run) -> dict[str, Any]:
         "policy": run.policy.slug if run.policy else None,
         "config": run.config,
         "seed": run.seed,
+        "queue": run.worker_queue,
+        "stands_on": run.stands_on,
         "step": run.step,
         "total_steps": run.total_steps,
         "phase": run.phase,

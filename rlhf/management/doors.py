@@ -20,6 +20,7 @@ from rlhf.models import RewardDataset, Run
 M = TypeVar("M", bound=Model)
 WAIT_SECONDS = 1.0
 ORPHAN_SECONDS = 5.0
+HERE = ("train", "default")  # queues whose workers run beside the site
 
 
 @contextmanager
@@ -79,8 +80,8 @@ def _work_on(run: Run) -> None:
 
 
 def _nobody_came(run: Run) -> bool:
-    """A run that no worker has claimed for a while is carried out by this process itself."""
-    return (timezone.now() - run.created_at).total_seconds() > ORPHAN_SECONDS
+    """A run that no worker has claimed for a while is carried out by this process itself, if workers here might."""
+    return run.worker_queue in HERE and (timezone.now() - run.created_at).total_seconds() > ORPHAN_SECONDS
 
 
 def ready_dataset(name: str) -> RewardDataset:

@@ -60,6 +60,8 @@ MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("run-log", "get"): ENGINEERS,
     ("run-cancel", "post"): ENGINEERS,
     ("run-resume", "post"): ENGINEERS,
+    ("evaluations", "get"): ENGINEERS,
+    ("evaluations", "post"): ENGINEERS,
     ("reward-models", "get"): ENGINEERS,
     ("rollback", "post"): (401, 403, 403, 403, 403, 404, 404),  # there is no deployment in this workspace
     ("decisions", "get"): ENGINEERS,

@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 
 from feedback.models import Judgment
+from rlhf import runs
 from rlhf.models import Deployment, Loop, RewardDataset, Run, RunMetric
 from tests.api.conftest import Caller
 from tests.factories import make_policy, make_queue
@@ -216,3 +217,27 @@ def test_a_tick_says_what_the_loop_waits_for(engineer: Caller) -> None:
     status, body = engineer.post("/loops/l/tick/")
     assert status == 200 and "waiting for 120 more preferences" in body["waiting_for"]
     assert engineer.get("/loops/l/")[1]["waiting_for"] == body["waiting_for"]
+
+
+def test_a_policy_trained_elsewhere_is_registered_and_evaluated(engineer: Caller, settings: Any) -> None:
+    settings.PLUMBLINE_EVALUATORS = {"house": "true"}
+    base, dataset = make_policy("mine", kind="local", base="toy"), make_dataset()
+    order = {"kind": "external", "dataset": dataset.digest, "artifact": "org/model", "base": "mine",
+             "metrics": {"accuracy": 0.7}, "slug": "theirs"}  # fmt: skip
+    status, run = engineer.post("/runs/", order)
+    assert (status, run["kind"], run["queue"]) == (202, "external", "default"), run
+    runs.execute(run_id=run["id"])
+    done = engineer.get(f"/runs/{run['id']}/")[1]
+    assert (done["status"], done["produced_policy"], done["policy"]) == ("done", "theirs", base.slug)
+    assert done["result"]["figures"]["accuracy"]["value"] == 0.7
+    for wrong, code in (({"artifact": ""}, 400), ({"artifact": "/etc"}, 400), ({"base": "nobody"}, 404)):
+        assert engineer.post("/runs/", {**order, "slug": "", **wrong})[0] == code
+    assert engineer.post("/runs/", {**order, "kind": "convert"})[0] == 400
+
+    figures = {"gsm8k": {"value": 0.4, "se": 0.01, "n": 1319}}
+    status, row = engineer.post("/evaluations/", {"policy": "theirs", "evaluator": "lm-eval", "figures": figures})
+    assert (status, row["figures"]) == (201, figures)
+    assert engineer.post("/evaluations/", {"policy": "theirs", "evaluator": "house"})[0] == 400  # no weights here
+    assert engineer.post("/evaluations/", {"policy": "mine", "evaluator": "gone"})[0] == 404
+    listed = engineer.get("/evaluations/?policy=theirs")[1]["results"]
+    assert [row["evaluator"] for row in listed] == ["lm-eval", "reported with the run"]
