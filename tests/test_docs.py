@@ -22,6 +22,7 @@ from feedback.prompt_files import import_prompts
 from rlhf import artifacts, reward_datasets
 from rlhf.models import Loop
 from tests.factories import make_item, make_queue, make_user
+from tests.factories_rlhf import make_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "demo" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -94,6 +95,7 @@ def answered(address: str) -> bool:
 def test_the_calls_of_the_guides_are_accepted(settings) -> None:
     settings.PLUMBLINE_BASES = {"my-model": "/nowhere"}
     make_user("dana")
+    make_dataset("support 1")
     token = tokens.create(user=make_user(role="admin"))[1]
     for method, address, body in calls("admins.md") + calls("engineers.md"):
         answer = Client().generic(

@@ -35,8 +35,9 @@ class Runs(View):
         body = serializers.RunIn(data=wire.one(request.data))
         body.is_valid(raise_exception=True)
         data = body.validated_data
-        if data["kind"] in ORDERED_ELSEWHERE:
-            raise BadInput(f"kind: a {data['kind']} run is not ordered here.", where="kind")
+        kinds = [kind for kind in runs.KINDS if kind not in ORDERED_ELSEWHERE]
+        if data["kind"] not in kinds:
+            raise BadInput(f"kind: {data['kind']!r} is none of {', '.join(kinds)}.", where="kind")
         run = (register if data["kind"] == "external" else order)(data, person(request))
         return Response(show(run), status=202)
 
