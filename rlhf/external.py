@@ -125,13 +125,13 @@ class External:
         parent = run.policy
         assert parent is not None
         slug = run.inputs.get("slug") or f"{parent.slug[:60]}-external-{str(run.pk)[-6:]}"
-        same = {"system_prompt": parent.system_prompt, "parent": parent}
+        same: dict[str, Any] = {"system_prompt": parent.system_prompt, "parent": parent}
         said = result["external"]
         if "hub" in said:
             note = f"{said['hub']}; the digest of its weights is not known here"
             policy, new = intake.add_policy(slug=slug, kind="external", note=note, **same)
         else:
-            weights = self._weights(run, parent, slug, said)
+            weights: dict[str, Any] = self._weights(run, parent, slug, said)
             decoding = {k: v for k, v in parent.decoding.items() if k != "best_of"}
             note = f"trained elsewhere: {said['source']}"[:300]
             policy, new = intake.add_policy(slug=slug, kind="local", note=note, decoding=decoding, **weights, **same)
