@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers as s
 
-from feedback.models import SELECTIONS, SPLITS, Interaction, Membership, Policy, Queue
+from feedback.models import SELECTIONS, SKIP_POLICIES, SPLITS, Interaction, Membership, Policy, Queue
 
 
 class Shape(s.Serializer[Any]):
@@ -57,7 +57,11 @@ class ResponseIn(Shape):
 
 
 class Gold(Shape):
-    choice = s.CharField(help_text="By position in `responses`: A, B, tie or both_bad.")
+    choice = s.CharField(required=False, help_text="By position in `responses`: A, B, tie or both_bad.")
+    thumb = s.ChoiceField(choices=["up", "down"], required=False)
+    ratings = s.DictField(child=s.IntegerField(), required=False)
+    ranking = s.ListField(child=s.ListField(child=s.CharField()), required=False)
+    attention = s.BooleanField(required=False, help_text="Nobody who reads gets this one wrong.")
 
 
 class ItemIn(Shape):
@@ -65,6 +69,8 @@ class ItemIn(Shape):
     responses = s.ListField(child=Text(), min_length=1, max_length=9)
     priority = s.IntegerField(min_value=-(2**31), max_value=2**31 - 1, required=False)
     gold = Gold(required=False)
+    language = Text(required=False, max_length=20, help_text="Only who knows it is asked.")
+    skill = Text(required=False, max_length=40, help_text="Only who has it is asked.")
 
 
 class TakenIn(s.Serializer[Any]):
@@ -104,9 +110,24 @@ class QueueChange(Shape):
     overlap = s.IntegerField(min_value=1, max_value=50, required=False)
     lease_seconds = s.IntegerField(min_value=5, max_value=86_400, required=False)
     gold_rate = s.FloatField(min_value=0, max_value=1, required=False)
+    second_share = s.FloatField(min_value=0, max_value=1, required=False)
+    third_on_disagreement = s.BooleanField(required=False)
+    skip_policy = s.ChoiceField(choices=SKIP_POLICIES, required=False)
+    skip_reason_required = s.BooleanField(required=False)
+    max_skips = s.IntegerField(min_value=1, max_value=100, required=False)
+    gold_start_rate = s.FloatField(min_value=0, max_value=1, required=False)
+    gold_start_items = s.IntegerField(min_value=0, max_value=1000, required=False)
+    qualify_of = s.IntegerField(min_value=0, max_value=100, required=False)
+    qualify_right = s.IntegerField(min_value=0, max_value=100, required=False)
+    repeat_rate = s.FloatField(min_value=0, max_value=0.2, required=False)
+    repeat_after_days = s.IntegerField(min_value=0, max_value=365, required=False)
+    languages = s.ListField(child=Text(max_length=40), required=False)
+    skills = s.ListField(child=Text(max_length=40), required=False)
+    flag_role = s.ChoiceField(choices=["reviewer", "manager", "admin"], required=False)
+    price_hour = s.DecimalField(max_digits=8, decimal_places=2, min_value=0, required=False, allow_null=True)
     selection = s.ChoiceField(SELECTIONS, required=False)
     control_rate = s.FloatField(min_value=0, max_value=1, required=False)
-    status = s.ChoiceField(choices=["draft", "open", "paused", "closed"], required=False)
+    status = s.ChoiceField(choices=["draft", "open", "paused", "closed", "archived"], required=False)
 
 
 class QueueIn(QueueChange):
@@ -124,7 +145,22 @@ class QueueOut(s.Serializer[Any]):
     rubric = s.JSONField(allow_null=True)
     overlap = s.IntegerField()
     lease_seconds = s.IntegerField()
+    second_share = s.FloatField()
+    third_on_disagreement = s.BooleanField()
+    skip_policy = s.CharField()
+    skip_reason_required = s.BooleanField()
+    max_skips = s.IntegerField()
     gold_rate = s.FloatField()
+    gold_start_rate = s.FloatField()
+    gold_start_items = s.IntegerField()
+    qualify_of = s.IntegerField()
+    qualify_right = s.IntegerField()
+    repeat_rate = s.FloatField()
+    repeat_after_days = s.IntegerField()
+    languages = s.ListField(child=s.CharField())
+    skills = s.ListField(child=s.CharField())
+    flag_role = s.CharField()
+    price_hour = s.DecimalField(max_digits=8, decimal_places=2, allow_null=True)
     selection = s.CharField()
     control_rate = s.FloatField()
     status = s.CharField()

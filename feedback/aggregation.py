@@ -40,12 +40,13 @@ class Derived:
 def standing() -> Q:
     """Judgments that count: not withdrawn, not corrected by one that stands, made by those who decide here.
 
-    Simulated people count in demo queues alone; a model judge's votes are kept apart everywhere; gold
-    items measure people and teach nothing.
+    Simulated people count in demo queues alone; a model judge's votes are kept apart everywhere; gold, practice
+    and repeats measure people and teach nothing; what is withheld waits until its author is out of doubt.
     """
     corrected = Q(superseded_by__isnull=False, superseded_by__withdrawn_at__isnull=True)
     counting = Q(author_kind="human") | Q(author_kind="simulated", queue__demo=True)
-    return Q(withdrawn_at__isnull=True, item__gold__isnull=True) & ~corrected & counting
+    teaching = Q(purpose="label", item__gold__isnull=True)
+    return Q(withdrawn_at__isnull=True, withheld_at__isnull=True) & teaching & ~corrected & counting
 
 
 def gather(*, limit: int = 2000) -> int:

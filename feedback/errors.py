@@ -6,6 +6,7 @@
     +-- NotFound        404   unknown reference, or not yours
     +-- Conflict        409   the state does not admit it
     |   +-- StaleTransition   somebody else moved the row first
+    |   +-- PausedHere        the person is paused in this queue
     |   +-- LeaseLost         the seat went to someone else
     |   +-- AlreadyJudged     judged in another tab
     |   +-- IdempotencyConflict   same key, other body
@@ -49,6 +50,10 @@ class Conflict(PlumblineError):
 
 class StaleTransition(Conflict):
     code, retry = "stale_transition", True
+
+
+class PausedHere(Conflict):
+    code = "paused_here"
 
 
 class LeaseLost(Conflict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .models import Event, User
+from .rows import insert
 
 # What webhooks may ask for.
 PUBLISHED = (
@@ -27,7 +28,7 @@ def record(
 ) -> Event:
     """One Event about `thing`, named by its public id."""
     event = draft(verb, thing, actor=actor, before=before, after=after)
-    event.save(force_insert=True)
+    insert(event)
     return event
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from . import clean_text, events
+from . import clean_text, events, flagging, pausing
 from .assigning import mine
 from .errors import (
     AlreadyJudged,
@@ -24,6 +24,7 @@ from .errors import (
 from .kinds import SLOTS, kind_of
 from .lifecycle import advance
 from .models import Assignment, Event, Judgment, User
+from .rows import insert
 
 UNDO_LAST = 10
 FLAGS = ("harmful", "personal_data", "false", "refuses_wrongly", "wrong_language", "broken")
@@ -76,19 +77,22 @@ def _occupy(assignment: Assignment) -> None:
     if assignment.status == "judged":
         raise StaleTransition("already judged")
     if assignment.status in ("expired", "released"):
-        if assignment.seat.status != "free":
-            raise StaleTransition("The seat went to somebody else.")
-        advance(assignment.seat, "leased")
+        if assignment.seat is not None:
+            if assignment.seat.status != "free":
+                raise StaleTransition("The seat went to somebody else.")
+            advance(assignment.seat, "leased")
         # the place may hold another lease by now; place is only about leases, so this one goes straight through
-        moved = Assignment.objects.filter(pk=assignment.pk, status=assignment.status).update(status="judged")
+        still = Assignment.objects.filter(pk=assignment.pk, status=assignment.status)
+        moved = still.update(status="judged", ended_at=timezone.now())
         if not moved:
             raise StaleTransition("moved")
         assignment.status = "judged"
     elif assignment.status == "leased":
-        advance(assignment, "judged")
+        advance(assignment, "judged", ended_at=timezone.now())
     else:
         raise LeaseLost(f"You have {assignment.status} this item.", state=assignment.status)
-    advance(assignment.seat, "judged")
+    if assignment.seat is not None:
+        advance(assignment.seat, "judged")
 
 
 def _store(
@@ -99,22 +103,28 @@ def _store(
     digest: str,
     evidence: dict[str, Any],
 ) -> Judgment:
-    kind = assignment.member_kind  # type: ignore[attr-defined]
-    if kind is None:
+    member = assignment.member  # type: ignore[attr-defined]
+    if member is None:
         raise NotFound(f"There is no queue {assignment.queue.slug} among yours.")
-    judgment = Judgment.objects.create(
+    judgment = Judgment(
         item=assignment.item,
         queue=assignment.queue,
         assignment=assignment,
         author=annotator,
-        author_kind=kind,
+        author_kind=member.kind,
+        purpose=assignment.purpose,
         guidelines_version=assignment.queue.guidelines_version,
         idempotency_key=key or None,
         body_hash=digest,
         evidence={"order": assignment.order, **evidence, **fields.pop("evidence")},
         **fields,
     )
+    insert(judgment)
     events.record("judgment.made", judgment, actor=annotator, after={"item": str(assignment.item.key)})
+    if judgment.purpose in ("gold", "repeat"):
+        pausing.look(member=member)
+    if judgment.flags:
+        flagging.look(item=assignment.item, queue=assignment.queue)
     return judgment
 
 
@@ -210,8 +220,9 @@ def _lease_again(assignment: Assignment) -> Assignment:
         _give_back(held, "released")
     now = timezone.now()
     until = now + timedelta(seconds=assignment.queue.lease_seconds)
-    advance(assignment, "leased", place=0, shown_at=now, expires_at=until)
-    advance(assignment.seat, "leased")
+    advance(assignment, "leased", place=0, shown_at=now, expires_at=until, ended_at=None)
+    if assignment.seat is not None:
+        advance(assignment.seat, "leased")
     if assignment.item.status == "settled":
         advance(assignment.item, "open", settled_at=None)
     return assignment

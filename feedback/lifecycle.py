@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 
+from . import rows
 from .errors import Conflict, StaleTransition
 
 EDGES: dict[str, dict[str, set[str]]] = {
@@ -13,24 +14,27 @@ EDGES: dict[str, dict[str, set[str]]] = {
         "draft": {"open"},
         "open": {"paused", "closed"},
         "paused": {"open", "closed"},
-        "closed": {"open"},
+        "closed": {"open", "archived"},
+        "archived": {"closed"},
     },
     "item": {
         "staged": {"open", "settled"},  # being imported: invisible until the last row is in
-        "open": {"settled", "unusable", "closed"},
-        "settled": {"open"},  # an undo, a withdrawal, or a raised overlap
+        "open": {"settled", "unusable", "closed", "held"},
+        "settled": {"open", "held"},  # open: an undo, a withdrawal, or a raised overlap
         "unusable": {"open"},
         "closed": {"open"},
+        "held": {"open", "unusable"},  # two people flagged harm: somebody decides
     },
     "seat": {
         "free": {"leased"},
         "leased": {"judged", "free"},
-        "judged": {"leased"},  # an undo hands the same seat back
+        "judged": {"leased", "free"},  # an undo hands the same seat back; a withdrawn answer frees it
     },
     "assignment": {
         "leased": {"judged", "skipped", "expired", "released"},
         "expired": {"leased"},  # a late answer whose seat is still free
-        "judged": {"leased"},
+        "judged": {"leased", "void"},
+        "void": set(),  # its answer was withdrawn or rejected; the seat is somebody else's
         "skipped": set(),
         "released": {"leased"},
     },
@@ -54,8 +58,16 @@ EDGES: dict[str, dict[str, set[str]]] = {
         "refused": {"promoted"},  # a person's override, with a reason
         "abandoned": set(),
     },
-    "importbatch": {"staging": {"done", "failed"}, "failed": {"staging"}, "done": set()},
     "delivery": {"waiting": {"delivered", "failed"}, "failed": {"waiting"}, "delivered": set()},
+    "importbatch": {
+        "uploaded": {"queued"},
+        "queued": {"staging"},
+        "staging": {"done", "failed", "queued"},
+        "failed": {"staging", "queued"},
+        "done": set(),
+    },
+    "calibration": {"labelling": {"discussing"}, "discussing": {"closed"}, "closed": set()},
+    "flagcase": {"raised": {"confirmed", "dismissed"}, "confirmed": set(), "dismissed": set()},
     "loop": {"active": {"paused"}, "paused": {"active"}},
     "round": {
         "collecting": {"gathering", "failed"},
@@ -97,9 +109,15 @@ def advance_held(row: models.Model, to: str, held: dict[str, Any], **fields: Any
     assert thing is not None
     if to not in EDGES[thing].get(old, set()):
         raise Conflict(f"A {thing} that is {old} cannot become {to}.", state=old)
-    moved = type(row)._default_manager.filter(pk=row.pk, status=old, **held).update(status=to, **fields)
-    if not moved:
+    if not _move(row, {"status": to, **fields}, {"status": old, **held}):
         raise StaleTransition(f"This {thing} is no longer {old}: somebody else moved it first.", state=old)
     row.status = to  # type: ignore[attr-defined]
     for name, value in fields.items():
         setattr(row, name, value)
+
+
+def _move(row: models.Model, changes: dict[str, Any], held: dict[str, Any]) -> int:
+    """Through the ORM where a value is worked out by the database or is another row, else straight."""
+    if any(hasattr(v, "resolve_expression") or isinstance(v, models.Model) for v in changes.values()):
+        return type(row)._default_manager.filter(pk=row.pk, **held).update(**changes)
+    return rows.update(row, changes, held)

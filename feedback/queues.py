@@ -12,13 +12,15 @@ from . import events
 from .errors import BadInput, Conflict, NotAllowed, NotFound
 from .kinds import kind_of
 from .lifecycle import advance
-from .models import Item, Membership, Queue, Seat, User
+from .models import SKIP_POLICIES, GuidelinesVersion, Item, Membership, Queue, Seat, User
 from .pairing import seats_for
 
 BATCH = 500
 FIELDS = (
-    "title", "kind", "guidelines", "rubric", "overlap", "lease_seconds", "gold_rate", "selection",
-    "control_rate", "status",
+    "title", "kind", "guidelines", "rubric", "overlap", "second_share", "third_on_disagreement", "lease_seconds",
+    "skip_policy", "skip_reason_required", "max_skips", "gold_rate", "gold_start_rate", "gold_start_items",
+    "qualify_of", "qualify_right", "repeat_rate", "repeat_after_days", "languages", "skills", "flag_role",
+    "price_hour", "selection", "control_rate", "status",
 )  # fmt: skip
 FIXED = ("kind",)  # answers already given would lose their meaning
 WORDED = ("guidelines", "rubric")  # a change of these is a new version of the guidelines
@@ -53,6 +55,7 @@ def create(*, slug: str, actor: User | None = None, **fields: Any) -> tuple[Queu
     with transaction.atomic():
         queue, created = Queue.objects.get_or_create(slug=slug, defaults=_body(draft))
         if created:
+            _keep_guidelines(queue, actor)
             events.record("queue.created", queue, actor=actor, after=_body(draft))
     if not created and _body(queue) != _body(draft):
         raise Conflict(f"A queue named {slug} exists and differs; change it with PATCH.", slug=slug)
@@ -63,7 +66,7 @@ def create(*, slug: str, actor: User | None = None, **fields: Any) -> tuple[Queu
 def change(*, queue: Queue, actor: User | None = None, **fields: Any) -> Queue:
     """Change some fields. A raised overlap adds seats to the items there are; a lowered one concerns new items."""
     before = _body(queue)
-    changed = {name: value for name, value in fields.items() if before[name] != value}
+    changed = {name: value for name, value in fields.items() if getattr(queue, name) != value}
     for name in FIXED:
         if name in changed:
             raise Conflict(f"{name}: the {name} of a queue cannot change.", where=name)
@@ -75,6 +78,7 @@ def change(*, queue: Queue, actor: User | None = None, **fields: Any) -> Queue:
         if any(name in changed for name in WORDED):
             queue.guidelines_version += 1
         queue.save(update_fields=[*changed, "guidelines_version"])
+        _keep_guidelines(queue, actor)
     if status is not None:
         advance(queue, status)
     if changed.get("overlap", 0) > before["overlap"]:
@@ -83,6 +87,15 @@ def change(*, queue: Queue, actor: User | None = None, **fields: Any) -> Queue:
     if after:
         events.record("queue.changed", queue, actor=actor, before={n: before[n] for n in after}, after=after)
     return queue
+
+
+def _keep_guidelines(queue: Queue, actor: User | None) -> None:
+    """The words as of this version, so that a judgment's version can always be read."""
+    GuidelinesVersion.objects.get_or_create(
+        queue=queue,
+        number=queue.guidelines_version,
+        defaults={"text": queue.guidelines, "rubric": queue.rubric, "author": actor},
+    )
 
 
 def _add_seats(queue: Queue) -> None:
@@ -96,7 +109,7 @@ def _add_seats(queue: Queue) -> None:
     for start in range(0, len(items), BATCH):
         part = items[start : start + BATCH]
         seats = [seat for item in part for seat in seats_for(item, range(item.have + 1, queue.overlap + 1))]
-        Seat.objects.bulk_create(seats, ignore_conflicts=True)
+        Seat.objects.bulk_create(seats, ignore_conflicts=True)  # a share of the items has one more already
         settled = [item.pk for item in part if item.status == "settled"]
         Item.objects.filter(pk__in=settled, status="settled").update(status="open", settled_at=None)
 
@@ -119,7 +132,16 @@ def admit(
 
 
 def _body(queue: Queue) -> dict[str, Any]:
-    return {name: getattr(queue, name) for name in FIELDS}
+    """The fields as JSON has them."""
+    body = {name: getattr(queue, name) for name in FIELDS}
+    return {**body, "price_hour": None if queue.price_hour is None else f"{queue.price_hour:.2f}"}
+
+
+RANGES = (
+    ("overlap", 1, 50), ("second_share", 0, 1), ("lease_seconds", 5, 86_400), ("max_skips", 1, 100),
+    ("gold_rate", 0, 1), ("gold_start_rate", 0, 1), ("gold_start_items", 0, 1000), ("qualify_of", 0, 100),
+    ("qualify_right", 0, 100), ("repeat_rate", 0, 0.2), ("repeat_after_days", 0, 365), ("control_rate", 0, 1),
+)  # fmt: skip
 
 
 def _check(queue: Queue) -> None:
@@ -128,11 +150,20 @@ def _check(queue: Queue) -> None:
         raise BadInput("title: a queue has a title.", where="title")
     if queue.kind not in Queue.KINDS:
         raise BadInput(f"kind: {queue.kind!r} is none of {', '.join(Queue.KINDS)}.", where="kind")
-    for name, low, high in (
-        ("overlap", 1, 50),
-        ("lease_seconds", 5, 86_400),
-        ("gold_rate", 0, 1),
-        ("control_rate", 0, 1),
-    ):
+    for name, low, high in RANGES:
         if not low <= getattr(queue, name) <= high:
             raise BadInput(f"{name}: expected a number from {low} to {high}.", where=name)
+    if queue.qualify_right > queue.qualify_of:
+        raise BadInput("qualify_right: more than the qualification has items.", where="qualify_right")
+    if queue.skip_policy not in SKIP_POLICIES:
+        raise BadInput(
+            f"skip_policy: {queue.skip_policy!r} is none of {', '.join(SKIP_POLICIES)}.", where="skip_policy"
+        )
+    if queue.flag_role not in ("reviewer", "manager", "admin"):
+        raise BadInput("flag_role: expected reviewer, manager or admin.", where="flag_role")
+    if queue.price_hour is not None and not 0 <= queue.price_hour < 100_000:
+        raise BadInput("price_hour: expected an amount from 0 to 99,999.", where="price_hour")
+    for name in ("languages", "skills"):
+        words = getattr(queue, name)
+        if not isinstance(words, list) or not all(isinstance(w, str) and 0 < len(w) <= 40 for w in words):
+            raise BadInput(f"{name}: expected a list of words of up to 40 characters.", where=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from . import aggregation, assigning, interactions
+from . import aggregation, assigning, interactions, pairing
 
 
 @shared_task
@@ -15,8 +15,10 @@ def sweep() -> int:
 
 @shared_task
 def settle_judgments() -> int:
-    """Take new judgments into preferences and settle items that are complete."""
-    return aggregation.gather()
+    """Take new judgments into preferences, settle items that are complete, ask a third where two differ."""
+    done = aggregation.gather()
+    pairing.ask_a_third()
+    return done
 
 
 @shared_task

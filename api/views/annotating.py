@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from api import serializers, wire
 from api.views.base import View, person
 from feedback import assigning, judging, presenting
-from feedback.errors import BadInput, Conflict, NotFound
+from feedback.errors import BadInput, Conflict, NotAllowed, NotFound
 from feedback.models import Assignment, Queue, User
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Judge(View):
             body={name: value for name, value in body.items() if name != "ahead"},
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
-        following = show_next(taken.judgment.queue, user, ahead)
+        following = show_next(taken.judgment.assignment, user, ahead)
         return Response({"judgment": str(taken.judgment.pk), "next": following}, status=201)
 
 
@@ -71,7 +71,7 @@ class Skip(View):
         if not isinstance(reason, str):
             raise BadInput("reason: expected text.", where="reason")
         skipped = assigning.skip(assignment_id=id, annotator=user, reason=reason)
-        return Response({"assignment": str(id), "next": show_next(skipped.queue, user, ahead)})
+        return Response({"assignment": str(id), "next": show_next(skipped, user, ahead)})
 
 
 class Heartbeat(View):
@@ -97,19 +97,21 @@ def read_ahead(body: dict[str, Any]) -> bool:
     return ahead
 
 
-def show_next(queue: Queue, user: User, ahead: bool) -> dict[str, Any] | None:
-    """What the annotator does next; with `ahead`, the lease after the one they hold by now."""
+def show_next(done: Assignment | None, user: User, ahead: bool) -> dict[str, Any] | None:
+    """What the annotator does next where they have just `done` something; with `ahead`, the lease after the one
+    they hold by now."""
     try:
-        lease = _next(queue, user, ahead)
-    except (Conflict, OperationalError) as reason:  # paused, or too busy; what was just said is stored all the same
+        lease = _next(done, user, ahead) if done is not None else None
+    except (Conflict, NotAllowed, OperationalError) as reason:  # paused, or too busy; what was said is stored
         log.info("no next item: %s", reason)
         return None
     return None if lease is None else presenting.payload(lease)
 
 
-def _next(queue: Queue, user: User, ahead: bool) -> Assignment | None:
+def _next(done: Assignment, user: User, ahead: bool) -> Assignment | None:
+    queue, member = done.queue, getattr(done, "member", None)
     holds = ahead and Assignment.objects.filter(queue=queue, annotator=user, status="leased").exists()
-    lease = assigning.claim(queue=queue, annotator=user, admitted=True)
+    lease = assigning.claim(queue=queue, annotator=user, member=member)
     if not holds or lease is None:
         return lease
-    return assigning.claim(queue=queue, annotator=user, ahead=True, admitted=True)
+    return assigning.claim(queue=queue, annotator=user, ahead=True, member=member)

@@ -18,8 +18,7 @@ from feedback.models import Prompt, Queue, User
 from feedback.models import Response as Answer
 
 SHOWN = (
-    "slug", "title", "kind", "purpose", "guidelines", "guidelines_version", "rubric", "overlap", "lease_seconds",
-    "gold_rate", "selection", "control_rate", "status", "created_at",
+    "slug", "purpose", "guidelines_version", "created_at", *queues.FIELDS,
 )  # fmt: skip
 
 
@@ -131,6 +130,8 @@ def _draft(row: dict[str, Any], where: str, prompts: dict[str, Prompt], answers:
         responses=[answers[key] for key in row["responses"]],
         priority=row.get("priority", 0),
         gold=dict(row["gold"]) if "gold" in row else None,
+        language=row.get("language", ""),
+        skill=row.get("skill", ""),
     )
 
 

@@ -2,7 +2,20 @@ from .content import GATE_USES, ROLES, SPLITS, Policy, Prompt, Response, User
 from .events import Event
 from .interactions import Interaction, Reaction
 from .judgments import OUTCOMES, Comparison, Judgment, Preference
-from .queues import ARMS, SELECTIONS, Assignment, ImportBatch, Item, ItemResponse, Membership, Queue, Seat
+from .oversight import Calibration, Comment, FlagCase, GuidelinesVersion, Invitation, Review
+from .queues import (
+    ARMS,
+    PURPOSES,
+    SELECTIONS,
+    SKIP_POLICIES,
+    Assignment,
+    ImportBatch,
+    Item,
+    ItemResponse,
+    Membership,
+    Queue,
+    Seat,
+)
 
 __all__ = [
     "ARMS",
@@ -11,11 +24,18 @@ __all__ = [
     "OUTCOMES",
     "ROLES",
     "SPLITS",
+    "PURPOSES",
+    "SKIP_POLICIES",
     "Assignment",
+    "Calibration",
+    "Comment",
     "Comparison",
     "Event",
+    "FlagCase",
+    "GuidelinesVersion",
     "ImportBatch",
     "Interaction",
+    "Invitation",
     "Item",
     "ItemResponse",
     "Judgment",
@@ -26,6 +46,7 @@ __all__ = [
     "Queue",
     "Reaction",
     "Response",
+    "Review",
     "Seat",
     "User",
 ]

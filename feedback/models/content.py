@@ -16,6 +16,12 @@ class User(AbstractUser):
     """A person. The role says what they may do everywhere; a Membership adds what they may do in a queue."""
 
     role = models.CharField(max_length=16, choices=[(r, r) for r in ROLES], default="annotator")
+    languages = models.JSONField(default=list, blank=True)
+    skills = models.JSONField(default=list, blank=True)
+    price_hour = models.DecimalField(max_digits=8, decimal_places=2, null=True, blank=True)
+    consent_version = models.CharField(max_length=20, blank=True, default="")
+    consent_at = models.DateTimeField(null=True, blank=True)
+    erased_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(AbstractUser.Meta):
         constraints = [models.CheckConstraint(condition=Q(role__in=ROLES), name="user_role_known")]

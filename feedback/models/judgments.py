@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from .content import Response
-from .queues import Assignment, Item, Queue
+from .queues import PURPOSES, Assignment, Item, Queue
 
 OUTCOMES = ("a", "b", "tie", "both_bad")
 
@@ -30,6 +30,7 @@ class Judgment(models.Model):
     )  # fmt: skip
     annotator = models.CharField(max_length=150, blank=True, default="")  # a name from an imported file
     author_kind = models.CharField(max_length=10, default="human")
+    purpose = models.CharField(max_length=8, default="label")  # as of its assignment; only `label` teaches
     answer = models.JSONField()
     strength = models.PositiveSmallIntegerField(null=True, blank=True)
     rationale = models.TextField(blank=True, default="")
@@ -42,6 +43,7 @@ class Judgment(models.Model):
     )
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     withdrawn_reason = models.CharField(max_length=300, blank=True, default="")
+    withheld_at = models.DateTimeField(null=True, blank=True)  # left out while its author is in doubt; can come back
     idempotency_key = models.CharField(max_length=100, null=True, blank=True)
     body_hash = models.CharField(max_length=64, blank=True, default="")
     gathered_at = models.DateTimeField(null=True, blank=True)  # when preferences last took it in; null = to do
@@ -63,6 +65,7 @@ class Judgment(models.Model):
                 condition=Q(author_kind__in=("human", "simulated", "model")),
                 name="judgment_author_kind_known",
             ),
+            models.CheckConstraint(condition=Q(purpose__in=PURPOSES), name="judgment_purpose_known"),
         ]
         indexes = [
             models.Index(fields=["id"], condition=Q(gathered_at__isnull=True), name="judgment_to_gather"),
