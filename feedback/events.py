@@ -28,7 +28,10 @@ def record(
 ) -> Event:
     """One Event about `thing`, named by its public id."""
     event = draft(verb, thing, actor=actor, before=before, after=after)
-    insert(event)
+    if event.outbox:
+        event.save(force_insert=True)  # whoever publishes it wants its number
+    else:
+        insert(event)
     return event
 
 
