@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('feedback', '0003_interactions'),
+        ('feedback', '0004_lean_derived'),
     ]
 
     operations = [
