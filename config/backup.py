@@ -220,7 +220,7 @@ def _load(tar: tarfile.TarFile, model: type[models.Model]) -> int:
 
 
 def _batch_size(columns: list[Any]) -> int:
-    return min(ROWS, max(1, connection.ops.bulk_batch_size(columns, range(ROWS))))  # type: ignore[arg-type]
+    return min(ROWS, max(1, connection.ops.bulk_batch_size(columns, range(ROWS))))
 
 
 def _insert(model: type[models.Model], columns: list[Any], lines: list[bytes]) -> int:
