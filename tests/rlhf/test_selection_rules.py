@@ -7,7 +7,7 @@ import collections
 import numpy as np
 import pytest
 
-from rlhf.selection_rules import choose_pairs, pick_pair
+from rlhf.selection_rules import RULES, choose_pairs, pick_pair
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -30,6 +30,52 @@ def test_sea_takes_the_best_of_one_draw_not_of_the_mean() -> None:
 
 def test_sea_compares_two_answers_even_where_all_draws_agree() -> None:
     assert pick_pair("sea", np.zeros((4, 2)), rng()) in {(0, 1), (1, 0)}
+
+
+def test_double_thompson_asks_about_two_favourites() -> None:
+    """Answer 2 is nobody's favourite; 0 and 1 are, under one draw each."""
+    draws = np.array([[9.0, 0.0, 1.0], [0.0, 9.0, 0.5]])
+    assert {frozenset(pick_pair("dts", draws, rng(seed))) for seed in range(50)} == {frozenset({0, 1})}
+
+
+def test_double_thompson_takes_any_other_answer_where_all_draws_agree() -> None:
+    seconds = {pick_pair("dts", np.array([[5.0, 1.0, 0.0]]), rng(seed)) for seed in range(50)}
+    assert seconds == {(0, 1), (0, 2)}
+
+
+def test_drts_asks_about_the_best_and_the_worst() -> None:
+    draws = np.array([[5.0, 1.0, -4.0], [6.0, 0.0, -3.0]])
+    assert {pick_pair("drts", draws, rng(seed)) for seed in range(20)} == {(0, 2)}
+
+
+def test_infomax_asks_where_the_draws_disagree_about_the_outcome() -> None:
+    """0 against 1 is 3 one way or 3 the other; 2 is beaten by both for certain, however far apart they are."""
+    draws = np.array([[3.0, 0.0, -20.0], [0.0, 3.0, -20.0]])
+    assert pick_pair("infomax", draws, rng()) == (0, 1)
+
+
+def test_d_optimal_weighs_spread_by_how_open_the_outcome_is() -> None:
+    """R0 - R2 has the larger variance, but is decided in either draw; R0 - R1 is open."""
+    draws = np.array([[1.0, 0.0, -9.0], [-1.0, 0.0, -14.0]])
+    assert pick_pair("dopt", draws, rng()) == (0, 1)
+
+
+def test_d_optimal_asks_something_else_once_a_pair_of_the_batch_will_tell() -> None:
+    """Two prompts carry the same open question A and a second one B, a little smaller: the batch asks both."""
+    source = np.random.default_rng(0)
+    a, b = source.normal(0, 3.0, 400), source.normal(0, 2.5, 400)
+    table = np.stack([a, np.zeros(400), b + 50, np.full(400, 50.0)], axis=1)
+    asked = {frozenset((i, j)) for _, i, j, _ in choose_pairs([table, table], "dopt", 0.0, rng())}
+    assert asked == {frozenset({0, 1}), frozenset({2, 3})}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_takes_two_different_answers(rule: str) -> None:
+    source = rng(5)
+    for _ in range(30):
+        i, j = pick_pair(rule, source.normal(size=(6, 4)), source)
+        assert i != j
+        assert {i, j} <= set(range(4))
 
 
 def test_random_pairs_are_uniform_over_ordered_pairs() -> None:
