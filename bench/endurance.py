@@ -1,9 +1,11 @@
 """What takes too long for every change: kills, simulated decisions, fuzzed files.
 
-    bin/bench endurance [--kills 20] [--simulations 20000] [--cases 20000] [--seed 0]
+    bin/bench endurance [--only loop] [--kills 20] [--simulations 20000] [--cases 20000] [--seed 0]
 
 kills: kill -9 of engine, worker, web, Redis, or everything, at random moments of a DPO run on the tiny model while
-somebody labels over HTTP; the run must finish once and no confirmed judgment may be lost. decisions: false promotions
+somebody labels over HTTP; the run must finish once and no confirmed judgment may be lost. loop: the same at random
+moments of a whole turn of the toy loop, from the model's training to the next questions; it must close, with every step
+once. decisions: false promotions
 of each stopping rule when one looks after every vote, and the votes needed at a true .6. fuzz: hostile transcripts and
 texts through the reader, the renderer and the style features; none may crash, the slowest is told.
 """
@@ -23,10 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from bench._common import print_table, write_results
+from bench._common import RESULTS, print_table, write_results
 from feedback.formats.hh import read_hh
 from feedback.stats.sequential import Rule, log_statistic, stopping_times
 from feedback.stats.style import style_features
+from tests.endtoend import circle
 from tests.endtoend.site import Site, wait_for
 from tests.endtoend.world import TRAIN, WORLD, Labeller, check, state
 
@@ -48,14 +51,27 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=20_000)
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--only", choices=("decisions", "fuzz", "kills", "loop"), help="one part; the others stay as written"
+    )
     options = parser.parse_args()
-    figures = {
-        "decisions": decisions(options.simulations, options.seed),
-        "fuzz": fuzz(options.cases, options.seed),
-        "kills": kills(options.kills, options.seed),
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "decisions": lambda: decisions(options.simulations, options.seed),
+        "fuzz": lambda: fuzz(options.cases, options.seed),
+        "kills": lambda: kills(options.kills, options.seed),
+        "loop": lambda: loop_kills(options.kills, options.seed),
     }
+    chosen = [options.only] if options.only else list(parts)
+    figures = earlier(chosen) | {name: parts[name]() for name in chosen}
     print_table(("what", "figure", "value"), [(a, b, c) for a, part in figures.items() for b, c in part.items()])
     print(f"written to {write_results('endurance', figures)}")
+
+
+def earlier(chosen: list[str]) -> dict[str, Any]:
+    """The figures of the parts that are not measured now."""
+    path = RESULTS / "endurance.json"
+    found = json.loads(path.read_text())["figures"] if path.exists() else {}
+    return {name: figures for name, figures in found.items() if name not in chosen}
 
 
 def decisions(simulations: int, seed: int) -> dict[str, Any]:
@@ -150,6 +166,37 @@ def kills(count: int, seed: int) -> dict[str, Any]:
         **{f"kills: {name}": n for name, n in dealt.items()},
         "attempts": attempts,
         "judgments": len(labeller.stored),
+    }
+
+
+def loop_kills(count: int, seed: int) -> dict[str, Any]:
+    """Kills dealt by victim during one turn of the toy loop, attempts that its runs needed, seconds to its close."""
+    rng, dealt, began = random.Random(seed), dict.fromkeys(VICTIMS, 0), time.monotonic()
+    with tempfile.TemporaryDirectory() as home:
+        site = Site(Path(home))
+        people = circle.People(site, Path(home) / "people.log")
+        try:
+            site.start()
+            site.ask(circle.SEED)
+            people.start()
+            for _ in range(count):
+                time.sleep(rng.uniform(1, 15))
+                victim = rng.choice(list(VICTIMS))
+                dealt[victim] += bool(site.kill(*VICTIMS[victim]))
+                if victim == "everything":
+                    site.start()
+                print(f"{time.monotonic() - began:6.0f} s: killed {victim}; {' '.join(circle.state(site))}", flush=True)
+            wait_for(lambda: circle.state(site)[0] in ("closed", "failed"), 1800, "the end of the round")
+            facts = circle.check(site)
+        finally:
+            people.done.set()
+            site.kill()
+    return {
+        **{f"kills: {name}": n for name, n in dealt.items()},
+        "runs": len(facts["runs"]),
+        "attempts": facts["attempts"],
+        "judgments": facts["judgments"],
+        "seconds": round(time.monotonic() - began),
     }
 
 
