@@ -362,6 +362,20 @@ class RunOut(s.Serializer[Any]):
     finished_at = s.DateTimeField(allow_null=True)
 
 
+class Recipe(s.Serializer[Any]):
+    run = s.UUIDField()
+    kind = s.CharField()
+    seed = s.IntegerField()
+    config = s.DictField()
+    dataset = s.CharField(allow_null=True)
+    policy = s.CharField(allow_null=True)
+    base = s.CharField(allow_null=True)
+    inputs = s.DictField(help_text="Digests of what went in, by name.")
+    versions = s.DictField(child=s.CharField())
+    artifact = s.CharField(allow_null=True)
+    commands = s.ListField(child=s.CharField())
+
+
 class Metric(s.Serializer[Any]):
     step = s.IntegerField()
     name = s.CharField()

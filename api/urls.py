@@ -45,6 +45,7 @@ v1: list[URLPattern | URLResolver] = [
     path("runs/<uuid:id>/", runs.OneRun.as_view(), name="run"),
     path("runs/<uuid:id>/metrics/", runs.Metrics.as_view(), name="run-metrics"),
     path("runs/<uuid:id>/log/", runs.Log.as_view(), name="run-log"),
+    path("runs/<uuid:id>/reproduce/", runs.Reproduce.as_view(), name="run-reproduce"),
     path("runs/<uuid:id>/cancel/", runs.Cancel.as_view(), name="run-cancel"),
     path("runs/<uuid:id>/resume/", runs.Resume.as_view(), name="run-resume"),
     path("evaluations/", evaluations.Evaluations.as_view(), name="evaluations"),

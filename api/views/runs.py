@@ -14,7 +14,7 @@ from api.views import datasets
 from api.views.base import ENGINEERS, View, listing, paged, person
 from feedback.errors import BadInput, NotFound
 from feedback.models import Policy, User
-from rlhf import external, runs
+from rlhf import external, reproducing, runs
 from rlhf.models import RewardModel, Run
 
 ORDERED_ELSEWHERE = ("generate", "score", "convert", "pretrain", "features", "evaluate")
@@ -68,6 +68,15 @@ class Log(View):
     def get(self, request: Request, id: uuid.UUID) -> Response:
         """The end of the engine's log."""
         return Response({"log": one(id).log_tail})
+
+
+class Reproduce(View):
+    roles = {"*": ENGINEERS}
+
+    @extend_schema(operation_id="runs_reproduce", responses=serializers.Recipe)
+    def get(self, request: Request, id: uuid.UUID) -> Response:
+        """Everything that the result depends on, and the shell commands that repeat the run."""
+        return Response(reproducing.recipe(one(id)))
 
 
 class Cancel(View):

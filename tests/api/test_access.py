@@ -58,6 +58,7 @@ MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("run", "get"): ENGINEERS,
     ("run-metrics", "get"): ENGINEERS,
     ("run-log", "get"): ENGINEERS,
+    ("run-reproduce", "get"): ENGINEERS,
     ("run-cancel", "post"): ENGINEERS,
     ("run-resume", "post"): ENGINEERS,
     ("evaluations", "get"): ENGINEERS,

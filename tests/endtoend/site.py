@@ -42,7 +42,7 @@ class Site:
             command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
         log.close()
-        wait_for(self.answers, 90, "the first page")
+        wait_for(self.answers, 300, "the first page")
 
     def answers(self) -> bool:
         assert self.process is not None
