@@ -1,33 +1,47 @@
 """Deciding by votes: candidate against live on gate prompts, blind, one person's vote a prompt.
 
-The rule is fixed when the decision opens. Votes are read in the order in which the prompts were drawn;
-an open item stops the reading until it is judged, so that quick judgments cannot run ahead of slow ones.
-Ties, "both bad" and items nobody can use count one half; so do prompts on which both answers are the
-same text, without asking anybody.
+    propose    draw the prompts, order what answers are missing
+    prepare    open the ballot when all are there (declaring the guardrails with their power first)
+    consume    read the votes; when the rule decides, store the verdict and turn the alias
+    override   a person promotes against the verdict, with a reason
+    abandon    a person stops the vote
+    mark       votes taken back after the verdict: said beside it, with the figures without them
+
+The rule, its alpha and the margins of the guardrails are fixed when the decision opens. A promotion needs the
+votes, all blocking guardrails, and at every fourth promotion the votes against the anchor as well: since all must
+pass, none of them needs a correction. Alternatives of one round share alpha. One candidate is tested once against
+one live policy: asking again until it passes would be another way of looking too often.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
-from feedback import aggregation, events, pairing
+from feedback import events
 from feedback.errors import BadInput, Conflict, NotAllowed, StaleTransition
 from feedback.lifecycle import advance
-from feedback.models import GATE_USES, Item, Judgment, Membership, Policy, Prompt, Queue, Response, User
-from feedback.stats.sequential import Rule, Sequential, decide, log_statistic
+from feedback.models import Judgment, Policy, Prompt, Queue, User
+from feedback.stats.sequential import Rule, Sequential, decide
 
-from . import deployments
-from .models import Decision
+from . import ballots, deployments, escorts, guardrails, verdicts
+from .ballots import Ballot, Vote
+from .gate_prompts import MIN_PROMPTS, fresh_prompts, use_up
+from .materials import material_of
+from .models import Decision, Deployment, RewardModel
+from .robustness import robustness
+from .verdicts import sentence
 
-MIN_PROMPTS = 20
-GUIDELINES = "Two answers to the same prompt. Choose the one you would rather receive; a tie is a fair answer."
+__all__ = [
+    "MIN_PROMPTS", "abandon", "anchor_due", "consume", "fresh_prompts", "open_decision", "override", "parse_rule",
+    "read_votes", "sentence", "votes",
+]  # fmt: skip
+
+ANCHOR_EVERY = 4  # promotions of an alias: drift by many small steps shows against the anchor only
 
 
 def parse_rule(data: dict[str, Any]) -> Rule:
@@ -38,122 +52,100 @@ def parse_rule(data: dict[str, Any]) -> Rule:
         raise BadInput(f"gate: {wrong}", where="gate") from wrong
 
 
-def fresh_prompts(prompts: Iterable[Prompt], count: int, seed: int) -> list[Prompt]:
-    """Up to `count` gate prompts that have served fewer than four decisions, least used first, drawn at random."""
-    usable = [p for p in prompts if p.split == "gate" and p.gate_uses < GATE_USES and not p.quarantined]
-    usable.sort(key=lambda p: p.key)
-    random.Random(seed).shuffle(usable)
-    usable.sort(key=lambda p: p.gate_uses)  # stable: random among equally used ones
-    chosen = usable[:count]
-    random.Random(seed + 1).shuffle(chosen)
-    return chosen
+def anchor_due(alias: str, candidate: Policy) -> Policy | None:
+    """The anchor (what the alias started with) when this would be its fourth, eighth, ... promotion."""
+    deployment = Deployment.objects.filter(alias=alias).first()
+    if deployment is None:
+        return None
+    turned = deployment.changes.filter(kind__in=("promote", "forced")).count()
+    first = deployment.changes.filter(kind="start").order_by("pk").select_related("policy").first()
+    due = (turned + 1) % ANCHOR_EVERY == 0 and first is not None
+    if not due or first is None or first.policy_id in (candidate.pk, deployment.policy_id):
+        return None
+    return first.policy
 
 
 def open_decision(
     *,
     candidate: Policy,
     live: Policy,
-    prompts: list[Prompt],
+    prompts: Sequence[Prompt],
     rule: Rule,
     label_queue: Queue,
     alias: str = "production",
     seed: int = 0,
     draw: int = 0,
+    alternatives: int = 1,
+    anchor: Policy | None = None,
+    margins: dict[str, Any] | None = None,
+    reward_model: RewardModel | None = None,
+    actor: User | None = None,
 ) -> Decision:
-    """Draw up the ballot: an evaluation queue whose items stand in the drawn order, voters as in `label_queue`.
+    """Declare rule and guardrails and open the ballot: items stand in the drawn order, voters as in `label_queue`.
 
-    Both policies must have answered every prompt (draw number `draw`). Raises Conflict with too few prompts.
+    All policies must have answered every prompt (draw number `draw`). alternatives: candidates tested in the same
+    round, which share the rule's alpha. Raises Conflict with too few prompts, or for a candidate tested before.
     """
-    if len(prompts) < MIN_PROMPTS:
-        raise Conflict(f"Only {len(prompts)} fresh gate prompts are left; a decision needs {MIN_PROMPTS}.")
-    pairs = _pairs(candidate, live, prompts, draw)
+    guards = guardrails.parse_margins(margins or {})
+    require_prompts(prompts)
+    require_untested(candidate, live, alias)
+    material = material_of(candidate, live, prompts, draw=draw, reward_model=reward_model)
+    anchored = ballots.pairs(candidate, anchor, prompts, draw)[::-1] if anchor else []
     with transaction.atomic():
-        queue = _gate_queue(candidate, label_queue)
-        entries = _ballot(queue, pairs)
-        decision = Decision.objects.create(
-            alias=alias,
-            candidate=candidate,
-            live=live,
-            queue=queue,
-            rule=vars(rule),
-            entries=entries,
-            seed=seed,
-        )
-        events.record(
-            "decision.opened",
-            decision,
-            after={"rule": vars(rule), "prompts": len(prompts), "queue": queue.slug},
-        )
+        queue = ballots.new_queue(label_queue, status="open")
+        decision = Decision(
+            alias=alias, candidate=candidate, live=live, queue=queue, rule=vars(shared(rule, alternatives)), seed=seed,
+            alternatives=alternatives, anchor=anchor, reward_model=reward_model,
+        )  # fmt: skip
+        decision.entries = ballots.fill(queue, list(material.pairs))
+        if anchor:
+            decision.anchor_queue = ballots.new_queue(label_queue, status="draft")
+            decision.anchor_entries = ballots.fill(decision.anchor_queue, anchored)
+        decision.guardrails = guardrails.plan(guards, material)
+        decision.save()
+        _opened(decision, actor)
     return decision
 
 
-def _pairs(
-    candidate: Policy, live: Policy, prompts: list[Prompt], draw: int
-) -> list[tuple[Prompt, Response, Response]]:
-    def first(policy: Policy) -> dict[int, Response]:
-        rows = Response.objects.filter(policy=policy, prompt__in=prompts, draw=draw).order_by("-key")
-        return {r.prompt_id: r for r in rows}
-
-    new, old = first(candidate), first(live)
-    lacking = [p for p in prompts if p.pk not in new or p.pk not in old]
-    if lacking:
-        raise Conflict(f"{len(lacking)} of {len(prompts)} gate prompts are not answered by both policies yet.")
-    return [(p, new[p.pk], old[p.pk]) for p in prompts]
+def require_prompts(prompts: Sequence[Prompt]) -> None:
+    if len(prompts) < MIN_PROMPTS:
+        raise Conflict(f"Only {len(prompts)} fresh gate prompts are left; a decision needs {MIN_PROMPTS}.")
 
 
-def _gate_queue(candidate: Policy, label_queue: Queue) -> Queue:
-    """The slug must tell an annotator nothing, so it is a number and names no policy."""
-    number = Queue.objects.filter(purpose="gate").count() + 1
-    queue = Queue.objects.create(
-        slug=f"vote-{number}", title=f"Blind vote {number}", purpose="gate", kind="comparison", overlap=1,
-        guidelines=label_queue.guidelines or GUIDELINES, lease_seconds=label_queue.lease_seconds, status="open",
-        demo=label_queue.demo,
+def require_untested(candidate: Policy, live: Policy, alias: str) -> None:
+    """A second test of the same question would double its chances of passing by luck."""
+    before = Decision.objects.filter(candidate=candidate, live=live, alias=alias)
+    earlier = next((d for d in before if d.status != "abandoned" or d.figures.get("n")), None)
+    if earlier is not None:
+        raise Conflict(
+            f"{candidate.slug} was put to the vote against {live.slug} already ({earlier.status}); voting again until "
+            "it passes would break the error rate. Override that decision with a reason, or propose something new.",
+            decision=str(earlier.pk),
+        )
+
+
+def shared(rule: Rule, alternatives: int) -> Rule:
+    """The rule of each of several candidates of one round: alpha is divided among them (Bonferroni)."""
+    if alternatives < 1:
+        raise BadInput("alternatives: a whole number from 1.", where="alternatives")
+    return replace(rule, alpha=rule.alpha / alternatives)
+
+
+def _opened(decision: Decision, actor: User | None) -> None:
+    escorts.order_prediction(decision)
+    events.record(
+        "decision.opened", decision, actor=actor,
+        after={
+            "rule": decision.rule, "prompts": len(decision.entries), "queue": decision.queue.slug,
+            "guardrails": {row["name"]: [row["margin"], row["power"]] for row in decision.guardrails},
+            "anchor": decision.anchor.slug if decision.anchor else None, "alternatives": decision.alternatives,
+        },
     )  # fmt: skip
-    kinds = ("human", "simulated") if label_queue.demo else ("human",)
-    voters = label_queue.memberships.filter(kind__in=kinds)
-    Membership.objects.bulk_create([Membership(queue=queue, user=m.user, role=m.role, kind=m.kind) for m in voters])
-    return queue
 
 
-def _ballot(queue: Queue, pairs: list[tuple[Prompt, Response, Response]]) -> list[dict[str, Any]]:
-    """Entries in drawn order; prompts with the same answer twice get no item."""
-    different = [(p, c, o) for p, c, o in pairs if c.content.strip() != o.content.strip()]
-    drafts = [pairing.Draft(p, [c, o], arm="control") for p, c, o in different]
-    items, _ = pairing.add_items(queue=queue, drafts=drafts)
-    keys = {p.key: str(item.key) for (p, _, _), item in zip(different, items, strict=True)}
-    return [{"prompt": p.key, "candidate": c.key, "live": o.key, "item": keys.get(p.key)} for p, c, o in pairs]
-
-
-def votes(decision: Decision) -> list[dict[str, Any]]:
-    """Votes in drawn order up to the first item still open: {"prompt", "x", "why", "judgment"}."""
-    items = {str(i.key): i for i in Item.objects.filter(queue=decision.queue)}
-    judged = _judgments(decision)
-    read: list[dict[str, Any]] = []
-    for entry in decision.entries:
-        item = items.get(entry["item"] or "")
-        if item is None:
-            read.append({"prompt": entry["prompt"], "x": 0.5, "why": "same answer", "judgment": None})
-        elif item.pk in judged:
-            x, why = _value(judged[item.pk])
-            read.append({"prompt": entry["prompt"], "x": x, "why": why, "judgment": str(judged[item.pk].pk)})
-        elif item.status == "unusable":
-            read.append({"prompt": entry["prompt"], "x": 0.5, "why": "unusable", "judgment": None})
-        else:
-            break
-    return read
-
-
-def _judgments(decision: Decision) -> dict[int, Judgment]:
-    rows = Judgment.objects.filter(aggregation.standing(), queue=decision.queue).order_by("pk")
-    return {j.item_id: j for j in rows}
-
-
-def _value(judgment: Judgment) -> tuple[float, str]:
-    """The candidate's answer stands at position 0 of the item; the side it was shown on was random."""
-    choice = judgment.answer["choice"]
-    if choice in ("tie", "both_bad"):
-        return 0.5, choice
-    return (1.0, "candidate") if choice == 0 else (0.0, "live")
+def votes(decision: Decision) -> list[Vote]:
+    """Votes against the live policy in drawn order, up to the first item still open."""
+    return ballots.votes(ballots.main(decision))
 
 
 def read_votes(decision: Decision) -> Sequential:
@@ -168,95 +160,94 @@ def consume(*, decision: Decision) -> Decision:
     """
     if decision.status != "voting":
         return decision
-    cast = votes(decision)
-    test = decide(parse_rule(decision.rule), [vote["x"] for vote in cast])
-    if test.decided is None and len(cast) < len(decision.entries):
-        decision.figures = figures(decision, test, cast)
-        Decision.objects.filter(pk=decision.pk, status="voting").update(figures=decision.figures)
+    facts, promote = _read(decision)
+    if promote is None:
+        decision.figures = facts
+        Decision.objects.filter(pk=decision.pk, status="voting").update(figures=facts)
         return decision
+    facts |= _evidence(decision, facts)
     try:
         with transaction.atomic():
-            _conclude(decision, test, cast[: test.n])
+            _conclude(decision, facts, promote and not guardrails.blocked(facts["guardrails"]))
     except StaleTransition:
         decision.refresh_from_db()
     return decision
 
 
-def _conclude(decision: Decision, test: Sequential, cast: list[dict[str, Any]]) -> None:
-    promoted = test.decided == "promote"
-    facts = figures(decision, test, cast)
-    simulated = Judgment.objects.filter(queue=decision.queue, author_kind="simulated").exists()
+def _read(decision: Decision) -> tuple[dict[str, Any], bool | None]:
+    """(figures, whether the votes promote): None while they have not decided. A ballot that is won stays won."""
+    won = decision.figures.get("decided") == "promote"
+    facts = {**decision.figures} if won else _read_ballot(decision, ballots.main(decision))
+    if facts["decided"] != "promote":
+        return facts, False if finished(facts) else None
+    second = ballots.against_anchor(decision)
+    if second is None:
+        return facts, True
+    if second.queue.status == "draft":  # its voters are asked only now: most candidates never get so far
+        advance(second.queue, "open")
+        ballots.close(decision.queue)
+    facts["anchor"] = _read_ballot(decision, second)
+    return facts, (facts["anchor"]["decided"] == "promote") if finished(facts["anchor"]) else None
+
+
+def _read_ballot(decision: Decision, ballot: Ballot) -> dict[str, Any]:
+    ballots.give_up(ballot)
+    cast = ballots.votes(ballot)
+    test = decide(parse_rule(decision.rule), [vote["x"] for vote in cast])
+    return verdicts.figures(test, cast, len(ballot.entries))
+
+
+def finished(facts: dict[str, Any]) -> bool:
+    """The rule has decided, or there is no vote left to come."""
+    return facts["decided"] is not None or facts["n"] >= facts["of"]
+
+
+def _evidence(decision: Decision, facts: dict[str, Any]) -> dict[str, Any]:
+    """What stands beside the votes when they have decided."""
+    rule = parse_rule(decision.rule)
+    prediction = escorts.predicted(decision)
+    return {
+        "guardrails": guardrails.measure(decision.guardrails, material_of_entries(decision)),
+        "robustness": robustness(rule, facts["votes"]),
+        **verdicts.style_controlled(decision, facts["votes"]),
+        "predicted": prediction,
+        "apart": escorts.apart(prediction, facts["share"]),
+        "median_length": escorts.lengths(decision.entries),
+        "rates": verdicts.error_rates(rule, decision.alias),
+    }
+
+
+def material_of_entries(decision: Decision) -> guardrails.Material:
+    """The same answers that the plan was made for."""
+    from .materials import material_from_entries
+
+    return material_from_entries(decision)
+
+
+def _conclude(decision: Decision, facts: dict[str, Any], promote: bool) -> None:
+    queues = [q for q in (decision.queue, decision.anchor_queue) if q is not None]
+    simulated = Judgment.objects.filter(queue__in=queues, author_kind="simulated").exists()
+    stale = _moved_on(decision) if promote else ""
     advance(
-        decision,
-        "promoted" if promoted else "refused",
-        figures=facts,
-        decided_at=timezone.now(),
-        simulated=simulated,
-    )
-    Prompt.objects.filter(key__in=[vote["prompt"] for vote in cast]).update(gate_uses=F("gate_uses") + 1)
-    if decision.queue.status == "open":
-        advance(decision.queue, "closed")
-    events.record("decision.made", decision, after={"status": decision.status, "votes": test.n})
-    if promoted:
+        decision, "promoted" if promote else "refused", figures=facts, decided_at=timezone.now(), simulated=simulated,
+        note=stale,
+    )  # fmt: skip
+    use_up({vote["prompt"] for vote in [*facts["votes"], *facts.get("anchor", {}).get("votes", [])]})
+    for queue in queues:
+        ballots.close(queue)
+    events.record("decision.made", decision, after={"status": decision.status, "votes": facts["n"]})
+    if promote and not stale:
         deployments.promote(
             policy=decision.candidate, alias=decision.alias, decision=decision, reason=sentence(decision)
         )
 
 
-def figures(decision: Decision, test: Sequential, cast: list[dict[str, Any]]) -> dict[str, Any]:
-    """Every figure the verdict rests on, rounded for keeping."""
-    used = cast[: test.n]
-    rule = parse_rule(decision.rule)
-    xs = [vote["x"] for vote in used]
-    path: Any = log_statistic(rule, np.asarray(xs, dtype=float)) if xs else []
-    return {
-        "votes": used,
-        "n": test.n,
-        "score": test.score,
-        "share": round(test.share, 4) if test.n else None,
-        "low": round(test.low, 4),
-        "high": round(test.high, 4),
-        "statistic": round(test.statistic, 4),
-        "path": [round(float(x), 4) for x in path],
-        "upper": round(rule.upper, 4),
-        "lower": round(rule.lower, 4) if rule.lower > float("-inf") else None,
-        "decided": test.decided,
-        "used_up": test.used_up,
-        "expected_more": test.expected_more_votes(p=rule.p1) if test.decided is None else 0,
-        "wins": sum(x == 1 for x in xs),
-        "losses": sum(x == 0 for x in xs),
-        "halves": sum(x == 0.5 for x in xs),
-        "of": len(decision.entries),
-    }
-
-
-def sentence(decision: Decision) -> str:
-    """The verdict in one sentence a person can read out."""
-    f = decision.figures
-    if not f:
-        return "No vote has been read yet."
-    so_far = f"{f['score']:g} of {f['n']} votes"
-    interval = f"[{f['low']:.2f}, {f['high']:.2f}]"
-    if decision.status == "voting":
-        more = f.get("expected_more")
-        wait = (
-            f"about {more} more would settle it if it truly wins {decision.rule['p1']:.0%}"
-            if more
-            else "voting goes on"
-        )
-        return f"Not decided: {so_far} for the candidate, {interval}; {wait}."
-    if decision.override_reason:
-        return f"Promoted by a person against the votes ({so_far}, {interval}): {decision.override_reason}"
-    if decision.status == "promoted":
-        return f"Promoted: {so_far} for the candidate, {interval}."
-    if decision.status == "abandoned":
-        return f"Abandoned after {so_far}."
-    why = (
-        "the votes ran out before the evidence did"
-        if f.get("used_up") or not f.get("decided")
-        else "not the gain it had to show"
-    )
-    return f"Not promoted: {so_far} for the candidate, {interval}; {why}."
+def _moved_on(decision: Decision) -> str:
+    """A vote against what is no longer live turns nothing: it says nothing about what is live now."""
+    now = deployments.live(decision.alias)
+    if now is None or now.pk == decision.live_id:
+        return ""
+    return f"{decision.alias} was not turned: {now.slug} went live while people voted against {decision.live.slug}."
 
 
 def override(*, decision: Decision, actor: User, reason: str) -> Decision:
@@ -269,7 +260,7 @@ def override(*, decision: Decision, actor: User, reason: str) -> Decision:
         raise Conflict(f"Only a refused candidate can be promoted against the votes; this one is {decision.status}.")
     with transaction.atomic():
         advance(decision, "promoted", override_by=actor, override_reason=reason[:500])
-        events.record("decision.overridden", decision, actor=actor, after={"reason": reason[:500]})
+        events.record("decision.overridden", decision, actor=actor, after={"reason": reason[:500], "role": actor.role})
         deployments.promote(
             policy=decision.candidate,
             alias=decision.alias,
@@ -278,4 +269,21 @@ def override(*, decision: Decision, actor: User, reason: str) -> Decision:
             force=True,
             reason=reason,
         )
+    return decision
+
+
+def abandon(*, decision: Decision, actor: User, reason: str) -> Decision:
+    """Stop a vote. The prompts whose votes were read are used up: somebody may have seen where it stood."""
+    if not actor.is_engineer:
+        raise NotAllowed("Only engineers and admins may stop a vote.")
+    if not reason.strip():
+        raise NotAllowed("Say why the vote is stopped; it is stored with your name.")
+    with transaction.atomic():
+        facts = decision.figures
+        advance(decision, "abandoned", note=reason[:500], decided_at=timezone.now())
+        use_up({vote["prompt"] for vote in [*facts.get("votes", []), *facts.get("anchor", {}).get("votes", [])]})
+        for queue in (decision.queue, decision.anchor_queue):
+            if queue is not None:
+                ballots.close(queue)
+        events.record("decision.abandoned", decision, actor=actor, after={"reason": reason[:500]})
     return decision

@@ -104,8 +104,8 @@ def calibration(p_hat: ArrayLike, target: ArrayLike, groups: ArrayLike | None = 
     if len(q) < 3 or np.ptp(x) < 1e-9:
         return Calibration(unknown, unknown)
     design = np.stack([x, np.ones_like(x)], axis=1)
-    beta = _logistic(design, q)
-    error = np.sqrt(np.diag(_sandwich(design, q, beta, groups)))
+    beta = fit_logistic(design, q)
+    error = np.sqrt(np.diag(sandwich(design, q, beta, groups)))
     low, high = beta - Z95 * error, beta + Z95 * error
     slope, intercept = (Estimate(float(beta[i]), float(low[i]), float(high[i]), len(q)) for i in (0, 1))
     return Calibration(slope, intercept)
@@ -134,9 +134,13 @@ def debiased_ece(p_hat: ArrayLike, target: ArrayLike, bins: int = 10) -> float:
     return float(np.sqrt(max(0.0, (n[used] * square).sum() / max(n[used].sum(), 1))))
 
 
-def _logistic(design: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Newton with backtracking; a ridge of 1e-6 keeps perfectly separated rows finite."""
-    beta = np.array([1.0, 0.0])
+def fit_logistic(design: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """(n, k) design, (n,) targets in [0, 1] -> (k,) coefficients.
+
+    Newton with backtracking; a ridge of 1e-6 keeps perfectly separated rows finite.
+    """
+    ridge = 1e-6 * np.eye(design.shape[1])
+    beta = np.zeros(design.shape[1])
 
     def loss(b: np.ndarray) -> float:
         m = design @ b
@@ -145,7 +149,7 @@ def _logistic(design: np.ndarray, q: np.ndarray) -> np.ndarray:
     for _ in range(100):
         p = expit(design @ beta)
         gradient = design.T @ (p - q) + 1e-6 * beta
-        step = np.linalg.solve((design * (p * (1 - p))[:, None]).T @ design + 1e-6 * np.eye(2), gradient)
+        step = np.linalg.solve((design * (p * (1 - p))[:, None]).T @ design + ridge, gradient)
         size, now = 1.0, loss(beta)
         while size > 1e-6 and loss(beta - size * step) > now - 1e-4 * size * gradient @ step:
             size /= 2
@@ -155,11 +159,12 @@ def _logistic(design: np.ndarray, q: np.ndarray) -> np.ndarray:
     return beta
 
 
-def _sandwich(design: np.ndarray, q: np.ndarray, beta: np.ndarray, groups: ArrayLike | None) -> np.ndarray:
+def sandwich(design: np.ndarray, q: np.ndarray, beta: np.ndarray, groups: ArrayLike | None) -> np.ndarray:
+    """(k, k) covariance of the coefficients, clustered by group."""
     p = expit(design @ beta)
-    bread = np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design + 1e-6 * np.eye(2))
+    bread = np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design + 1e-6 * np.eye(design.shape[1]))
     index, count = _group_index(groups, len(q))
-    scores = np.zeros((count, 2))
+    scores = np.zeros((count, design.shape[1]))
     np.add.at(scores, index, design * (q - p)[:, None])
     return bread @ (scores.T @ scores) @ bread * count / max(count - 1, 1)
 

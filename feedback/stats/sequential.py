@@ -7,12 +7,13 @@ caller's duty. H0: E[x] <= m0 (1/2; for non-inferiority 1/2 - margin).
     sprt      L_t = sum log(p1/m0) for a win, log((1-p1)/(1-m0)) for a loss, the mean of the two for a half.
               Promote at L >= ln((1-beta)/alpha), refuse at L <= ln(beta/(1-alpha)).        (Wald 1945)
               A half multiplies the ratio by the geometric mean of the two factors, at most the arithmetic
-              mean, so each factor is <= 1 + c(x - m0) and exp(L) stays a supermartingale under H0 (at
-              m0 = 1/2 exactly; elsewhere for votes without halves).
+              mean; the straight line through the two factors is 1 + c(x - m0), c > 0. So each factor is
+              <= 1 + c(x - m0), and exp(L) is a supermartingale under H0, halves included, at any m0.
     betting   K_t = prod(1 + lam_t (x_t - m0)), lam_t = clip(2(2 p^ - 1), 0, 1.8) at m0 = 1/2 with
               p^ = (S_{t-1} + 1/2)/t, known before vote t. Promote at K >= 1/alpha (Ville).
     mixture   E_n = B(s+1, n-s+1) [1 - I_m0(s+1, n-s+1)] / ((1-m0) m0^s (1-m0)^(n-s)) on the n decisive
               votes with s wins; at m0 = 1/2 this is 2^(n+1) B(.) [1 - I_1/2(.)]. Promote at E >= 1/alpha.
+              With ties the decisive share is <= m0 whenever E[x] <= m0 <= 1/2, so non-inferiority holds too.
 
 Betting and mixture have no futility boundary: a `limit` on the votes refuses in the end.
 """
@@ -100,10 +101,13 @@ class Sequential:
     def expected_more_votes(self, p: float = 0.6, paths: int = 400, horizon: int = 2000) -> int | None:
         """Votes still to come before a decision if the candidate truly wins a share `p`; 0 once decided.
 
-        Simulated, seeded: the mean if all paths end within `horizon`, else the median (None: half do not).
+        Simulated, seeded: the mean if all paths end within `horizon` (a limit ends them), else the median
+        (None: half do not).
         """
         if self.decided:
             return 0
+        if self.rule.limit is not None:
+            horizon = max(1, min(horizon, self.rule.limit - self.n))
         rng = np.random.default_rng(0)
         drawn = (rng.random((paths, horizon)) < p).astype(float)
         path = np.concatenate([np.tile(self.votes, (paths, 1)), drawn], axis=1)

@@ -1,0 +1,1 @@
+"""Pure checks of one answer's text, one file each: `check(answer)` says why it fails, or None."""
