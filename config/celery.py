@@ -20,6 +20,7 @@ SWEEPS = [
     "feedback.tasks.sweep",
     "feedback.tasks.settle_judgments",
     "rlhf.tasks.sweep_runs",
+    "rlhf.tasks.sweep_decisions",
     "rlhf.tasks.tick_loops",
     "api.tasks.send_webhooks",
 ]

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from feedback import events
@@ -31,7 +31,7 @@ PLANNED = 200  # prompts drawn where the rule names no limit
 def pool(prompt_filter: dict[str, Any] | None = None) -> QuerySet[Prompt]:
     """Gate prompts that people may still be asked about."""
     mine = Prompt.objects.filter(split="gate", quarantined=False, gate_uses__lt=GATE_USES, **(prompt_filter or {}))
-    return mine.exclude(Q(metadata__guard__in=GUARDS))
+    return mine.exclude(metadata__has_key="guard")
 
 
 def guarded(prompt_filter: dict[str, Any] | None = None) -> QuerySet[Prompt]:
@@ -53,7 +53,7 @@ def fresh_prompts(prompts: Iterable[Prompt], count: int, seed: int) -> list[Prom
 
 def _votable(prompt: Prompt) -> bool:
     fresh = prompt.split == "gate" and prompt.gate_uses < GATE_USES and not prompt.quarantined
-    return fresh and prompt.metadata.get("guard") not in GUARDS
+    return fresh and "guard" not in prompt.metadata
 
 
 def use_up(keys: Iterable[str]) -> None:
@@ -122,7 +122,7 @@ class Budget:
 
 def budget(*, prompt_filter: dict[str, Any] | None = None, planned: int = PLANNED) -> Budget:
     """What is left of the gate prompts, and until when at the pace of the last year."""
-    mine = Prompt.objects.filter(split="gate", **(prompt_filter or {})).exclude(metadata__guard__in=GUARDS)
+    mine = Prompt.objects.filter(split="gate", **(prompt_filter or {})).exclude(metadata__has_key="guard")
     uses = list(mine.filter(quarantined=False).values_list("gate_uses", flat=True))
     by_uses = tuple(sum(u == k for u in uses) for k in range(GATE_USES))
     left = sum((GATE_USES - k) * count for k, count in enumerate(by_uses))

@@ -1,11 +1,10 @@
 """Deciding by votes: candidate against live on gate prompts, blind, one person's vote a prompt.
 
-    propose    draw the prompts, order what answers are missing
-    prepare    open the ballot when all are there (declaring the guardrails with their power first)
-    consume    read the votes; when the rule decides, store the verdict and turn the alias
-    override   a person promotes against the verdict, with a reason
-    abandon    a person stops the vote
-    mark       votes taken back after the verdict: said beside it, with the figures without them
+    open_decision   fix the rule, declare the guardrails with their power, open the ballot
+                    (`proposals.propose` comes before it where answers are still to be made)
+    consume         read the votes; when the rule decides, store the verdict and turn the alias
+    override        a person promotes against the verdict, with a reason
+    abandon         a person stops the vote
 
 The rule, its alpha and the margins of the guardrails are fixed when the decision opens. A promotion needs the
 votes, all blocking guardrails, and at every fourth promotion the votes against the anchor as well: since all must
@@ -31,7 +30,7 @@ from feedback.stats.sequential import Rule, Sequential, decide
 from . import ballots, deployments, escorts, guardrails, verdicts
 from .ballots import Ballot, Vote
 from .gate_prompts import MIN_PROMPTS, fresh_prompts, use_up
-from .materials import material_of
+from .materials import material_from_entries, material_of
 from .models import Decision, Deployment, RewardModel
 from .robustness import robustness
 from .verdicts import sentence
@@ -89,22 +88,33 @@ def open_decision(
     guards = guardrails.parse_margins(margins or {})
     require_prompts(prompts)
     require_untested(candidate, live, alias)
-    material = material_of(candidate, live, prompts, draw=draw, reward_model=reward_model)
-    anchored = ballots.pairs(candidate, anchor, prompts, draw)[::-1] if anchor else []
     with transaction.atomic():
-        queue = ballots.new_queue(label_queue, status="open")
         decision = Decision(
-            alias=alias, candidate=candidate, live=live, queue=queue, rule=vars(shared(rule, alternatives)), seed=seed,
-            alternatives=alternatives, anchor=anchor, reward_model=reward_model,
+            alias=alias, candidate=candidate, live=live, queue=ballots.new_queue(label_queue, status="open"),
+            rule=vars(shared(rule, alternatives)), seed=seed, alternatives=alternatives, anchor=anchor,
+            reward_model=reward_model,
         )  # fmt: skip
-        decision.entries = ballots.fill(queue, list(material.pairs))
-        if anchor:
-            decision.anchor_queue = ballots.new_queue(label_queue, status="draft")
-            decision.anchor_entries = ballots.fill(decision.anchor_queue, anchored)
-        decision.guardrails = guardrails.plan(guards, material)
+        for name, value in declare(decision, prompts, guards, draw).items():
+            setattr(decision, name, value)
         decision.save()
-        _opened(decision, actor)
+        opened(decision, actor)
     return decision
+
+
+def declare(
+    decision: Decision, prompts: Sequence[Prompt], guards: Sequence[guardrails.Guard], draw: int = 0
+) -> dict[str, Any]:
+    """Fill the ballots and fix the guardrails: the columns that say what the decision will rest on.
+
+    Against the anchor the prompts run from the other end, so that few voters meet one twice.
+    """
+    material = material_of(decision.candidate, decision.live, prompts, draw=draw)
+    fields: dict[str, Any] = {"entries": ballots.fill(decision.queue, list(material.pairs))}
+    if decision.anchor:
+        second = ballots.new_queue(decision.queue, status="draft")
+        pairs = ballots.pairs(decision.candidate, decision.anchor, prompts, draw)
+        fields |= {"anchor_queue": second, "anchor_entries": ballots.fill(second, pairs[::-1])}
+    return {**fields, "guardrails": guardrails.plan(guards, material)}
 
 
 def require_prompts(prompts: Sequence[Prompt]) -> None:
@@ -131,7 +141,8 @@ def shared(rule: Rule, alternatives: int) -> Rule:
     return replace(rule, alpha=rule.alpha / alternatives)
 
 
-def _opened(decision: Decision, actor: User | None) -> None:
+def opened(decision: Decision, actor: User | None) -> None:
+    """Order what goes beside the votes, and write down what was fixed."""
     escorts.order_prediction(decision)
     events.record(
         "decision.opened", decision, actor=actor,
@@ -207,7 +218,7 @@ def _evidence(decision: Decision, facts: dict[str, Any]) -> dict[str, Any]:
     rule = parse_rule(decision.rule)
     prediction = escorts.predicted(decision)
     return {
-        "guardrails": guardrails.measure(decision.guardrails, material_of_entries(decision)),
+        "guardrails": guardrails.measure(decision.guardrails, material_from_entries(decision)),
         "robustness": robustness(rule, facts["votes"]),
         **verdicts.style_controlled(decision, facts["votes"]),
         "predicted": prediction,
@@ -215,13 +226,6 @@ def _evidence(decision: Decision, facts: dict[str, Any]) -> dict[str, Any]:
         "median_length": escorts.lengths(decision.entries),
         "rates": verdicts.error_rates(rule, decision.alias),
     }
-
-
-def material_of_entries(decision: Decision) -> guardrails.Material:
-    """The same answers that the plan was made for."""
-    from .materials import material_from_entries
-
-    return material_from_entries(decision)
 
 
 def _conclude(decision: Decision, facts: dict[str, Any], promote: bool) -> None:

@@ -148,7 +148,9 @@ def _plan_one(guard: Guard, material: Material) -> dict[str, Any] | None:
     base, n, power = PLANS[guard.kind](guard, material)
     if n == 0 and guard.kind in ("failures", "labels"):
         return None  # no such prompts, no two reward models: nothing to declare
-    return {**vars(guard), "n": n, "base": base, "power": round(power, 4)}
+    keys = [prompt.key for prompt, _, _ in material.guarded.get(guard.name, [])]
+    asked = {"prompts": keys} if guard.kind == "failures" else {}
+    return {**vars(guard), "n": n, "base": base, "power": round(power, 4), **asked}
 
 
 def _plan_rate(guard: Guard, material: Material) -> tuple[float | None, int, float]:
@@ -252,7 +254,7 @@ def _measure_ratio(row: dict[str, Any], material: Material) -> dict[str, Any]:
 
 
 def _measure_failures(row: dict[str, Any], material: Material) -> dict[str, Any]:
-    rows = material.guarded.get(row["name"], [])
+    rows = [found for found in material.guarded.get(row["name"], []) if found[0].key in row["prompts"]]
     new = [sum(not meets(answer, prompt) for answer in answers) for prompt, answers, _ in rows]
     old = [sum(not meets(answer, prompt) for answer in answers) for prompt, _, answers in rows]
     p, worse = more_failures(new, old, DRAWS, ALPHA)
@@ -261,7 +263,7 @@ def _measure_failures(row: dict[str, Any], material: Material) -> dict[str, Any]
     worst = [prompt.key for (prompt, _, _), a, b in zip(rows, new, old, strict=True) if a > b]
     return {
         "candidate": round(sum(new) / total, 4), "live": round(sum(old) / total, 4), "bound": None, "p": round(p, 5),
-        "passed": not worse, "text": text, "prompts": worst,
+        "passed": not worse, "text": text, "worse_on": worst,
     }  # fmt: skip
 
 
@@ -272,7 +274,8 @@ def _measure_figure(row: dict[str, Any], material: Material) -> dict[str, Any]:
     sign = -1 if row["lower"] else 1
     error = float(np.hypot(new["se"], old["se"]))
     shown = separate(sign * (new["value"] - old["value"]), error, row["margin"], new["n"] or 0, ALPHA)
-    text = f"{new['value']:.4g} against {old['value']:.4g}; at worst {sign * shown.bound:+.3g}, allowed {_sign(row)}{row['margin']:g}"
+    worst = f"{sign * shown.bound:+.3g}, allowed {_sign(row)}{row['margin']:g}"
+    text = f"{new['value']:.4g} against {old['value']:.4g}; at worst {worst}"
     return _result(shown, float(new["value"]), float(old["value"]), text)
 
 

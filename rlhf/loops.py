@@ -31,7 +31,7 @@ from feedback.models import Judgment, Policy, Prompt, Queue, User
 from feedback.stats.sequential import Rule
 from feedback.wake import wake
 
-from . import bases, deployments, gates, reward_datasets, runs, sampling, selection
+from . import bases, deployments, gates, guardrails, proposals, reward_datasets, runs, sampling, selection
 from .models import Loop, RewardModel, Round, RoundStep, Run
 
 STEPS: dict[str, str] = {
@@ -55,7 +55,8 @@ class LoopConfig:
     every: new settled preferences that start a round; draws: answers a train prompt to choose from;
     train_prompts: at most so many prompts sampled; ask: items put into the queue after a round;
     penalty: lambda in mean - lambda * sd; best_of: n of the policy that picks by the head alone;
-    own_pairs: the people's own pairs on the live policy's answers join the training pairs.
+    own_pairs: the people's own pairs on the live policy's answers join the training pairs;
+    guardrails: margins that differ from the standard ones, see guardrails.parse_margins.
     """
 
     every: int = 120
@@ -70,6 +71,7 @@ class LoopConfig:
     reward: dict[str, Any] = field(default_factory=dict)
     dpo: dict[str, Any] = field(default_factory=dict)
     gate: dict[str, Any] = field(default_factory=lambda: {"name": "sprt", "limit": 200})
+    guardrails: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, data: Any) -> LoopConfig:
@@ -94,6 +96,7 @@ class LoopConfig:
         runs.check_config("reward", self.reward)
         runs.check_config("dpo", self.dpo)
         gates.parse_rule(self.gate)
+        guardrails.parse_margins(self.guardrails)
 
     @property
     def rule(self) -> Rule:
@@ -338,45 +341,35 @@ def _register_best_of(round_: Round, config: LoopConfig) -> Policy:
 
 
 def _answer(round_: Round, config: LoopConfig, force: bool) -> None:
-    """Both sides answer the gate prompts drawn for this round; the draw is stored before the first answer."""
+    """All sides answer the gate prompts drawn for this round; the draw is stored before the first answer."""
     assert round_.train_run is not None and round_.live is not None
-    candidate, live = round_.train_run.produced_policy, round_.live
+    candidate = round_.train_run.produced_policy
     assert candidate is not None
-    if "gate_prompts" not in round_.facts:
-        drawn = gates.fresh_prompts(workspace_prompts(round_.loop, "gate"), config.rule.limit or 200, round_.pk)
-        _remember(round_, facts={"gate_prompts": [p.key for p in drawn]})
-    prompts = _gate_prompts(round_)
-    _run(
-        round_,
-        "answer_run",
-        lambda: sampling.sample(policy=candidate, prompts=prompts, draws=[0], seed=round_.number),
-    )
-    _run(
-        round_,
-        "live_answer_run",
-        lambda: sampling.sample(policy=live, prompts=prompts, draws=[0], seed=round_.number),
-    )
+    if round_.decision is None:
+        decision = proposals.propose(
+            candidate=candidate, label_queue=round_.loop.queue, alias=round_.loop.alias, rule=config.rule,
+            prompt_filter=round_.loop.prompt_filter, margins=config.guardrails, reward_model=_reward_model(round_),
+            seed=round_.pk,
+        )  # fmt: skip
+        _remember(round_, decision=decision, facts={"gate_prompts": [e["prompt"] for e in decision.entries]})
+    assert round_.decision is not None
+    decision = proposals.prepare(decision=round_.decision)
+    runs_of = {run.policy_id: run for run in decision.runs.filter(kind="generate").order_by("-created_at")}
+    _remember(round_, answer_run=runs_of.get(candidate.pk), live_answer_run=runs_of.get(round_.live.pk))
+    failed = next((run for run in runs_of.values() if run.status in ("failed", "cancelled")), None)
+    if failed is not None:
+        raise Conflict(failed.note or f"the {failed.kind} run was {failed.status}")
+    if decision.status == "preparing":
+        raise Wait(decision.note)
+    if decision.status == "abandoned":
+        raise Conflict(f"the decision was abandoned: {decision.note}")
 
 
 def _vote(round_: Round, config: LoopConfig, force: bool) -> None:
-    if round_.decision is None:
-        assert round_.train_run is not None and round_.live is not None
-        candidate = round_.train_run.produced_policy
-        assert candidate is not None
-        decision = gates.open_decision(
-            candidate=candidate, live=round_.live, prompts=_gate_prompts(round_), rule=config.rule,
-            label_queue=round_.loop.queue, alias=round_.loop.alias, seed=round_.pk,
-        )  # fmt: skip
-        _remember(round_, decision=decision)
-        raise Wait("the blind vote is open")
+    assert round_.decision is not None
     decision = gates.consume(decision=round_.decision)
     if decision.status == "voting":
-        f = decision.figures
-        more = f.get("expected_more")
-        about = f"; about {more} more if the candidate is truly better" if more else ""
-        raise Wait(
-            f"waiting for blind votes: {f.get('n', 0)} of up to {f.get('of', len(decision.entries))} read{about}"
-        )
+        raise Wait(f"waiting for blind votes. {gates.sentence(decision)}")
 
 
 def _ask(round_: Round, config: LoopConfig, force: bool) -> None:
@@ -464,12 +457,6 @@ def workspace_prompts(loop: Loop, split: str) -> list[Prompt]:
 
 def train_prompts(loop: Loop) -> list[Prompt]:
     return workspace_prompts(loop, "train")
-
-
-def _gate_prompts(round_: Round) -> list[Prompt]:
-    keys = round_.facts["gate_prompts"]
-    found = {p.key: p for p in Prompt.objects.filter(key__in=keys)}
-    return [found[key] for key in keys]
 
 
 RUN_FIELDS = (

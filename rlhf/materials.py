@@ -9,17 +9,10 @@ from feedback.models import Policy, Prompt, Response
 
 from . import ballots, gate_prompts
 from .guardrails import DRAWS, Material
-from .models import Decision, RewardModel
+from .models import Decision
 
 
-def material_of(
-    candidate: Policy,
-    live: Policy,
-    prompts: Sequence[Prompt],
-    *,
-    draw: int = 0,
-    reward_model: RewardModel | None = None,
-) -> Material:
+def material_of(candidate: Policy, live: Policy, prompts: Sequence[Prompt], *, draw: int = 0) -> Material:
     """Conflict where a drawn prompt is not answered by both."""
     pairs = ballots.pairs(candidate, live, prompts, draw)
     return Material(candidate, live, pairs, guarded_answers(candidate, live))

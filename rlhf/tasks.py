@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from . import lineage, loops, reward_datasets, runs
+from . import lineage, loops, marks, proposals, reward_datasets, runs
 
 
 @shared_task
@@ -22,6 +22,12 @@ def sweep_runs() -> int:
     """Wake what waits, put back what lost its worker, mark what rests on withdrawn judgments."""
     lineage.mark_withdrawn()
     return reward_datasets.sweep() + runs.sweep()
+
+
+@shared_task
+def sweep_decisions() -> int:
+    """Bring decisions a step further; mark those whose votes were taken back."""
+    return proposals.go_on() + marks.mark_changed()
 
 
 @shared_task

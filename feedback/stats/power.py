@@ -18,6 +18,7 @@ from feedback.stats.noninferiority import more_failures, tango_z
 from feedback.stats.sequential import Rule, log_statistic, stopping_times
 
 ENOUGH = 0.8
+FAR = 30.0
 HORIZON = 2000  # votes after which a rule without a limit counts as undecided
 
 
@@ -46,7 +47,10 @@ def power_of_mean(sd: float, n: int, margin: float, alpha: float = 0.05) -> floa
         return 0.0
     if sd <= 0:
         return 1.0
-    return float(nct.sf(student.isf(alpha, n - 1), n - 1, margin * np.sqrt(n) / sd))
+    strength = margin * np.sqrt(n) / sd
+    if strength > FAR:  # scipy's law gives no number there
+        return 1.0
+    return float(nct.sf(student.isf(alpha, n - 1), n - 1, strength))
 
 
 def power_of_separate(error: float, margin: float, alpha: float = 0.05) -> float:

@@ -161,18 +161,14 @@ def test_the_verdict_waits_for_the_last_vote(lesson: Lesson) -> None:
 
 def test_a_vote_sent_twice_is_one_vote(lesson: Lesson) -> None:
     made = say(lesson, "left")
-    again = teach.vote(
-        course=course_of(lesson), position=0, left=made.left.key, right=made.right.key, picked="left"
-    )
+    again = teach.vote(course=course_of(lesson), position=0, left=made.left.key, right=made.right.key, picked="left")
     assert again == made and lesson.votes.count() == 1
 
 
 def test_a_vote_on_a_pair_that_is_past_is_refused(lesson: Lesson) -> None:
     made = say(lesson, "left")
     with pytest.raises(StaleTransition):
-        teach.vote(
-            course=course_of(lesson), position=0, left=made.left.key, right=made.right.key, picked="right"
-        )
+        teach.vote(course=course_of(lesson), position=0, left=made.left.key, right=made.right.key, picked="right")
     assert lesson.votes.get().picked == "left"
 
 
