@@ -107,21 +107,22 @@ def give_up(ballot: Ballot) -> int:
 
 def votes(ballot: Ballot) -> list[Vote]:
     """Votes in drawn order up to the first item still open."""
-    items = {str(i.key): i for i in Item.objects.filter(queue=ballot.queue).only("key", "status")}
+    rows = Item.objects.filter(queue=ballot.queue).values_list("key", "pk", "status")
+    items = {str(key): (pk, status) for key, pk, status in rows}
     judged, halves = _judgments(ballot.queue), _halves(ballot.queue)
     read: list[Vote] = []
     for entry in ballot.entries:
-        item = items.get(entry["item"] or "")
+        item, status = items.get(entry["item"] or "", (0, ""))
         judgment = None
-        if item is None:
+        if not item:
             x, why = 0.5, "same answer"
-        elif item.status == "unusable":  # first: a late answer must not change a vote that was read
+        elif status == "unusable":  # first: a late answer must not change a vote that was read
             x, why = 0.5, "unusable"
-        elif item.pk in halves and (item.pk not in judged or halves[item.pk] == "expired"):
-            x, why = 0.5, halves[item.pk]
-        elif item.pk in judged:
-            x, why = value(judged[item.pk])
-            judgment = str(judged[item.pk].pk)
+        elif item in halves and (item not in judged or halves[item] == "expired"):
+            x, why = 0.5, halves[item]
+        elif item in judged:
+            x, why = value(judged[item])
+            judgment = str(judged[item].pk)
         else:
             break
         read.append({"prompt": entry["prompt"], "x": x, "why": why, "judgment": judgment})
@@ -129,7 +130,7 @@ def votes(ballot: Ballot) -> list[Vote]:
 
 
 def _judgments(queue: Queue) -> dict[int, Judgment]:
-    rows = Judgment.objects.filter(aggregation.standing(), queue=queue).order_by("pk")
+    rows = Judgment.objects.filter(aggregation.standing(), queue=queue).order_by("pk").only("item_id", "answer")
     return {j.item_id: j for j in rows}
 
 

@@ -21,10 +21,12 @@ def controlled_share(votes: ArrayLike, differences: ArrayLike, groups: ArrayLike
     The interval is the plain 95% one at the votes there are: a description, not an anytime-valid statement.
     """
     x = np.asarray(votes, dtype=float)
+    if len(x) < LEAST or np.ptp(x) == 0:
+        return None
     d = np.asarray(differences, dtype=float).reshape(len(x), -1)
-    scale = np.sqrt((d**2).mean(axis=0)) if len(x) else np.zeros(d.shape[1])
+    scale = np.sqrt((d**2).mean(axis=0))
     d = d[:, scale > 0] / scale[scale > 0]
-    if len(x) < LEAST * (d.shape[1] + 1) or np.ptp(x) == 0:
+    if len(x) < LEAST * (d.shape[1] + 1):
         return None
     design = np.column_stack([np.ones(len(x)), d])
     beta = fit_logistic(design, x)
