@@ -112,6 +112,8 @@ DATABASES = {
         pool_size=read.read_int(os.environ, "PLUMBLINE_DB_POOL", 20, 0, 1000),
     )
 }
+# Off behind a pooler that gives each transaction another connection (PgBouncer's transaction mode).
+PLUMBLINE_DB_PREPARE = read.read_bool(os.environ, "PLUMBLINE_DB_PREPARE", True)
 # None: nobody named a Redis and `bin/up` runs none; judging goes on, waking workers does not.
 REDIS_URL = read.read_redis(os.environ, "REDIS_URL", PLUMBLINE_HOME)
 CACHES: dict[str, dict[str, Any]] = {

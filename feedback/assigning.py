@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from . import events, gold
 from .errors import BadInput, Conflict, LeaseLost, NotAllowed, NotFound, PausedHere, StaleTransition
-from .lifecycle import advance
+from .lifecycle import advance, moving
 from .models import Assignment, Item, Membership, Prompt, Queue, Seat, User
-from .rows import Columns, adapt, fetch, insert
+from .rows import Columns, adapt, fetch, inserting, run
 
 TRIES = 5  # a lost race is retried at once; each loss means that somebody else got work
 ASSIGNMENT, SEAT, ITEM, PROMPT = Columns(Assignment, "a"), Columns(Seat, "s"), Columns(Item, "i"), Columns(Prompt, "p")
@@ -46,7 +46,8 @@ JOIN feedback_prompt p ON p.id = i.prompt_id
 WHERE a.annotator_id = %s AND a.queue_id = %s AND a.status = 'leased'
 """
 FREE_SEAT = f"""
-SELECT {SEAT.sql}, {ITEM.sql}, {PROMPT.sql}
+SELECT {SEAT.sql}, {ITEM.sql}, {PROMPT.sql},
+  (SELECT COUNT(*) FROM feedback_itemresponse c WHERE c.item_id = s.item_id)
 FROM feedback_seat s
 JOIN feedback_item i ON i.id = s.item_id
 JOIN feedback_prompt p ON p.id = i.prompt_id
@@ -207,13 +208,12 @@ def _seat(row: tuple[Any, ...], queue: Queue) -> Seat:
     seat = SEAT.read(row)
     seat.item = ITEM.read(row[len(SEAT) :])
     seat.item.prompt = PROMPT.read(row[len(SEAT) + len(ITEM) :])
+    seat.item.count = row[-1]
     seat.queue = queue
     return seat
 
 
 def _lease(item: Item, seat: Seat | None, purpose: str, queue: Queue, annotator: User, place: int) -> Assignment:
-    if seat is not None:
-        advance(seat, "leased")
     now = timezone.now()
     lease = Assignment(
         seat=seat,
@@ -227,7 +227,7 @@ def _lease(item: Item, seat: Seat | None, purpose: str, queue: Queue, annotator:
         shown_at=now if place == 0 else None,
         expires_at=now + timedelta(seconds=queue.lease_seconds * (1 if place == 0 else 2)),
     )
-    insert(lease)
+    run(*([moving(seat, "leased")] if seat is not None else []), inserting(lease), item.reading_responses())
     return lease
 
 
@@ -247,7 +247,7 @@ def order_without_seat(item: Item, annotator: User, purpose: str) -> list[int]:
 
 
 def _drawn_order(item: Item, salt: str) -> list[int]:
-    count = len(item.ordered_responses())
+    count = item.count if item.count is not None else len(item.ordered_responses())
     secret = hmac.new(settings.SECRET_KEY.encode(), f"{item.key}:{salt}".encode(), "sha256").digest()
     return random.Random(secret).sample(range(count), count)
 

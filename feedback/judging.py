@@ -22,9 +22,9 @@ from .errors import (
     StaleTransition,
 )
 from .kinds import SLOTS, kind_of
-from .lifecycle import advance
+from .lifecycle import advance, moving
 from .models import Assignment, Event, Judgment, User
-from .rows import insert
+from .rows import Step, inserting, run
 
 UNDO_LAST = 10
 FLAGS = ("harmful", "personal_data", "false", "refuses_wrongly", "wrong_language", "broken")
@@ -55,7 +55,6 @@ def judge(
     fields = _parse(assignment, body)
     try:
         with transaction.atomic():
-            _occupy(assignment)
             judgment = _store(assignment, annotator, fields, idempotency_key, digest, evidence or {})
     except (StaleTransition, IntegrityError, LeaseLost) as lost:
         return _lost_race(lost, assignment, annotator, idempotency_key, digest)
@@ -71,28 +70,20 @@ def _earlier(annotator: User, key: str | None, digest: str) -> Judgment | None:
     return found
 
 
-def _occupy(assignment: Assignment) -> None:
-    """Make the lease and its seat `judged`. A late answer (the lease ran out, or was handed
+def _occupying(assignment: Assignment) -> list[Step]:
+    """Steps that make the lease and its seat `judged`. A late answer (the lease ran out, or was handed
     back at sign-out) takes its seat again if it is still free."""
+    now = timezone.now()
     if assignment.status == "judged":
         raise StaleTransition("already judged")
-    if assignment.status in ("expired", "released"):
-        if assignment.seat is not None:
-            if assignment.seat.status != "free":
-                raise StaleTransition("The seat went to somebody else.")
-            advance(assignment.seat, "leased")
-        # the place may hold another lease by now; place is only about leases, so this one goes straight through
-        still = Assignment.objects.filter(pk=assignment.pk, status=assignment.status)
-        moved = still.update(status="judged", ended_at=timezone.now())
-        if not moved:
-            raise StaleTransition("moved")
-        assignment.status = "judged"
-    elif assignment.status == "leased":
-        advance(assignment, "judged", ended_at=timezone.now())
-    else:
+    if assignment.status not in ("leased", "expired", "released"):
         raise LeaseLost(f"You have {assignment.status} this item.", state=assignment.status)
-    if assignment.seat is not None:
-        advance(assignment.seat, "judged")
+    late, seat = assignment.status != "leased", assignment.seat
+    if late and seat is not None and seat.status != "free":
+        raise StaleTransition("The seat went to somebody else.")
+    # A late one goes straight through: its place may hold another lease by now, and place is only about leases.
+    moves = [moving(assignment, "judged", ended_at=now)]
+    return moves if seat is None else [*moves, moving(seat, "judged")]
 
 
 def _store(
@@ -119,8 +110,8 @@ def _store(
         evidence={"order": assignment.order, **evidence, **fields.pop("evidence")},
         **fields,
     )
-    insert(judgment)
-    events.record("judgment.made", judgment, actor=annotator, after={"item": str(assignment.item.key)})
+    made = events.recording("judgment.made", judgment, actor=annotator, after={"item": str(assignment.item.key)})
+    run(*_occupying(assignment), inserting(judgment), made)
     if judgment.purpose in ("gold", "repeat"):
         pausing.look(member=member)
     if judgment.flags:

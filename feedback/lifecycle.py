@@ -26,17 +26,17 @@ EDGES: dict[str, dict[str, set[str]]] = {
         "held": {"open", "unusable"},  # two people flagged harm: somebody decides
     },
     "seat": {
-        "free": {"leased"},
+        "free": {"leased", "judged"},  # judged at once: a late answer
         "leased": {"judged", "free"},
         "judged": {"leased", "free"},  # an undo hands the same seat back; a withdrawn answer frees it
     },
     "assignment": {
         "leased": {"judged", "skipped", "expired", "released"},
-        "expired": {"leased"},  # a late answer whose seat is still free
+        "expired": {"judged"},  # a late answer whose seat is still free
         "judged": {"leased", "void"},
         "void": set(),  # its answer was withdrawn or rejected; the seat is somebody else's
         "skipped": set(),
-        "released": {"leased"},
+        "released": {"judged"},
     },
     "rewarddataset": {
         "queued": {"building"},
@@ -105,19 +105,38 @@ def advance(row: models.Model, to: str, **fields: Any) -> None:
 
 def advance_held(row: models.Model, to: str, held: dict[str, Any], **fields: Any) -> None:
     """`advance`, only while the columns in `held` still have these values: whose turn it is, say."""
+    if any(hasattr(v, "resolve_expression") or isinstance(v, models.Model) for v in fields.values()):
+        still = type(row)._default_manager.filter(pk=row.pk, status=_check_edge(row, to), **held)
+        moved = still.update(status=to, **fields)
+        _moved(row, to, fields, moved)  # a value that the database works out, or another row
+    else:
+        rows.run(moving(row, to, held, **fields))
+
+
+def moving(row: models.Model, to: str, held: dict[str, Any] | None = None, **fields: Any) -> rows.Step:
+    """The step that moves `row`, for those who run several at once; it raises as `advance` does when it has run."""
+    old = _check_edge(row, to)
+
+    def then(count: int, _: list[rows.Row]) -> None:
+        _moved(row, to, fields, count)
+
+    return rows.updating(row, {"status": to, **fields}, {"status": old, **(held or {})}, then)
+
+
+def _check_edge(row: models.Model, to: str) -> str:
+    """Where the row is now. Raises Conflict where no edge leads from there."""
     thing, old = row._meta.model_name, row.status  # type: ignore[attr-defined]
     assert thing is not None
     if to not in EDGES[thing].get(old, set()):
         raise Conflict(f"A {thing} that is {old} cannot become {to}.", state=old)
-    if not _move(row, {"status": to, **fields}, {"status": old, **held}):
+    return old
+
+
+def _moved(row: models.Model, to: str, fields: dict[str, Any], count: int) -> None:
+    old = row.status  # type: ignore[attr-defined]
+    if not count:
+        thing = row._meta.model_name
         raise StaleTransition(f"This {thing} is no longer {old}: somebody else moved it first.", state=old)
     row.status = to  # type: ignore[attr-defined]
     for name, value in fields.items():
         setattr(row, name, value)
-
-
-def _move(row: models.Model, changes: dict[str, Any], held: dict[str, Any]) -> int:
-    """Through the ORM where a value is worked out by the database or is another row, else straight."""
-    if any(hasattr(v, "resolve_expression") or isinstance(v, models.Model) for v in changes.values()):
-        return type(row)._default_manager.filter(pk=row.pk, **held).update(**changes)
-    return rows.update(row, changes, held)

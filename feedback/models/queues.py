@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import cache
 
 import uuid6
 from django.conf import settings
@@ -180,14 +181,29 @@ class Item(models.Model):
     def __str__(self) -> str:
         return str(self.key)
 
+    count: int | None = None  # of its responses, where it is known
+
     def ordered_responses(self) -> list[Response]:
         """The responses by position, the order that judgments refer to (not the order shown)."""
         if not hasattr(self, "_ordered"):  # they never change
-            columns = rows.Columns(Response, "r")
-            sql = f"""SELECT {columns.sql} FROM feedback_itemresponse l
-                      JOIN feedback_response r ON r.id = l.response_id WHERE l.item_id = %s ORDER BY l.position"""
-            self._ordered = [columns.read(row) for row in rows.fetch(sql, [self.pk])]
+            rows.run(self.reading_responses())
         return self._ordered
+
+    def reading_responses(self) -> rows.Step:
+        """The step that reads them, for those who run several at once."""
+        columns = _response_columns()
+        sql = f"""SELECT {columns.sql} FROM feedback_itemresponse l
+                  JOIN feedback_response r ON r.id = l.response_id WHERE l.item_id = %s ORDER BY l.position"""
+
+        def then(_: int, found: list[rows.Row]) -> None:
+            self._ordered = [columns.read(row) for row in found]
+
+        return rows.Step(sql, [self.pk], then)
+
+
+@cache
+def _response_columns() -> rows.Columns[Response]:
+    return rows.Columns(Response, "r")
 
 
 class ItemResponse(models.Model):
