@@ -102,19 +102,27 @@ class Ending:
 
 def conclude(run: Run, ending: Ending) -> None:
     """What an exit code means for the row. StaleTransition when the attempt no longer counts."""
-    if ending.code == spec.EXIT_DONE:
+    code = _told(run, ending)
+    if code == spec.EXIT_DONE:
         _finish(run, ending.folder)
-    elif ending.code == spec.EXIT_STOPPED:
+    elif code == spec.EXIT_STOPPED:
         put_back(run, "Stopped with a checkpoint; going on.")
-    elif ending.code == spec.EXIT_USER_ERROR and (error := _read(ending.folder / "error.json")):
+    elif code == spec.EXIT_USER_ERROR and (error := _read(ending.folder / "error.json")):
         words = str(error.get("message") or "The engine refused the run.")
         fail(run, str(error.get("code") or "error"), words, error.get("field") or None)
-    elif ending.code == spec.EXIT_LOCKED:
+    elif code == spec.EXIT_LOCKED:
         put_back(run, "Another engine is still writing in this run's directory; waiting for it to end.")
     elif _cancelled(run):
         _end(run, "cancelled", note="Stopped by force; the last checkpoint is kept.")
     else:
         _crashed(run, ending)
+
+
+def _told(run: Run, ending: Ending) -> int:
+    """The engine's own code: torchrun turns every code but 0 into 1, so the engine leaves it in exit.json too."""
+    said = _read(ending.folder / "exit.json") or {}
+    told = said.get("code")
+    return told if ending.code == 1 and said.get("attempt") == run.attempt and isinstance(told, int) else ending.code
 
 
 def _crashed(run: Run, ending: Ending) -> None:

@@ -190,9 +190,7 @@ class Evaluate:
 
     def register(self, run: Run, out: Path, result: dict[str, Any]) -> None:
         assert run.policy is not None
-        evaluations.store(
-            policy=run.policy, evaluator=run.config["evaluator"], figures=result["figures"], run=run
-        )
+        evaluations.store(policy=run.policy, evaluator=run.config["evaluator"], figures=result["figures"], run=run)
 
 
 MIN_PAIRS = 8

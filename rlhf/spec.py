@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+REPORTERS = ("wandb", "mlflow", "trackio", "tensorboard", "comet_ml", "clearml", "swanlab")  # as TRL names them
 EXIT_DONE, EXIT_STOPPED, EXIT_USER_ERROR, EXIT_LOCKED = 0, 10, 20, 75
 
 
@@ -78,12 +79,36 @@ class FeaturesConfig:
 
 
 @dataclass(frozen=True)
-class RewardConfig(FeaturesConfig):
-    """An ensemble head on frozen features; the prior precision is chosen among `penalties` by cross-fitting."""
+class TrainingConfig:
+    """What every training by TRL has. `batch_size` is that of all processes together, in dataset rows."""
 
-    method: str = bounded("head", among=("head",))
+    lr: float = bounded(1e-4, 0.0, 1.0)
+    batch_size: int = bounded(4, 1, 4096)
+    max_steps: int = bounded(60, 1, 1_000_000)
+    warmup_steps: int = bounded(5, 0, 1_000_000)
+    max_length: int = bounded(512, 8, 131_072)
+    save_steps: int = bounded(20, 1, 1_000_000)
+    lora_r: int = bounded(16, 1, 1024)
+    lora_alpha: int = bounded(32, 1, 4096)
+    precision: str = bounded("auto", among=("auto", "fp32", "bf16"))
+    report_to: tuple[str, ...] = bounded((), among=REPORTERS)
+
+
+@dataclass(frozen=True)
+class RewardConfig(TrainingConfig):
+    """A reward model. `head`: an ensemble on frozen features of `layer`; the prior precision is chosen among
+    `penalties` by cross-fitting. `lora`, `full`: TRL's RewardTrainer; `holdout` of the prompt groups judge it."""
+
+    method: str = bounded("head", among=("head", "lora", "full"))
+    layer: int | None = bounded(None, 1, 10_000)
+    batch_size: int = bounded(32, 1, 4096)
     penalties: tuple[float, ...] = (30.0, 100.0, 300.0, 1000.0, 3000.0)
     folds: int = bounded(5, 2, 50)
+    holdout: float = bounded(0.2, 0.01, 0.9)
+
+    def __post_init__(self) -> None:
+        if not self.penalties:
+            raise SpecError("config.penalties", "must be a list that is not empty")
 
 
 @dataclass(frozen=True)
@@ -95,20 +120,73 @@ class ScoreConfig:
 
 
 @dataclass(frozen=True)
-class DpoConfig:
-    """Direct preference optimisation with a LoRA on every linear layer."""
+class PolicyConfig(TrainingConfig):
+    """A policy update by a LoRA on every linear layer; `system_prompt` is what it is trained under."""
 
     system_prompt: str = ""
-    lr: float = bounded(1e-4, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class DpoConfig(PolicyConfig):
+    """Direct preference optimisation. `label_smoothing` is the rate of flipped labels that `robust` corrects for;
+    soft targets need none."""
+
     beta: float = bounded(0.1, 0.0, 100.0)
-    lora_r: int = bounded(16, 1, 1024)
-    lora_alpha: int = bounded(32, 1, 4096)
-    batch_size: int = bounded(4, 1, 4096)
-    max_steps: int = bounded(60, 1, 1_000_000)
-    warmup_steps: int = bounded(5, 0, 1_000_000)
-    max_length: int = bounded(512, 8, 131_072)
-    save_steps: int = bounded(20, 1, 1_000_000)
-    precision: str = bounded("auto", among=("auto", "fp32", "bf16"))
+    loss: str = bounded("sigmoid", among=("sigmoid", "robust", "ipo"))
+    label_smoothing: float = bounded(0.0, 0.0, 0.49)
+
+    def __post_init__(self) -> None:
+        if self.label_smoothing and self.loss != "robust":
+            raise SpecError("config.label_smoothing", f"belongs to the loss robust; {self.loss} takes no notice of it")
+        if self.loss == "ipo" and not self.beta:
+            raise SpecError("config.beta", "must be above 0 for the loss ipo")
+
+
+@dataclass(frozen=True)
+class KtoConfig(PolicyConfig):
+    """Kahneman-Tversky optimisation: single answers, each called good or bad."""
+
+    beta: float = bounded(0.1, 0.0, 100.0)
+    desirable_weight: float = bounded(1.0, 0.0, 100.0)
+    undesirable_weight: float = bounded(1.0, 0.0, 100.0)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 2:
+            raise SpecError("config.batch_size", "must be at least 2: the KL term pairs the answers of a batch anew")
+
+
+@dataclass(frozen=True)
+class SftConfig(PolicyConfig):
+    """Supervised fine-tuning on good answers; only the answers' tokens count."""
+
+
+@dataclass(frozen=True)
+class RlConfig(PolicyConfig):
+    """Policy gradients on answers drawn while training, rewarded by mean - penalty * sd of a reward model.
+
+    `batch_size` counts answers, `num_generations` of them to each prompt.
+    """
+
+    batch_size: int = bounded(8, 2, 4096)
+    beta: float = bounded(0.05, 0.0, 100.0)
+    num_generations: int = bounded(4, 2, 256)
+    max_new_tokens: int = bounded(48, 1, 4096)
+    temperature: float = bounded(1.0, 0.01, 5.0)
+    penalty: float = bounded(1.0, 0.0, 100.0)
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.num_generations:
+            raise SpecError("config.batch_size", f"must be a multiple of num_generations ({self.num_generations})")
+
+
+@dataclass(frozen=True)
+class RlooConfig(RlConfig):
+    """Each answer's baseline is the mean reward of the others to the same prompt."""
+
+
+@dataclass(frozen=True)
+class GrpoConfig(RlConfig):
+    """Rewards are standardised within the answers to one prompt."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +206,10 @@ Config = (
     | ScoreConfig
     | DpoConfig
     | EvaluateConfig
+    | KtoConfig
+    | SftConfig
+    | RlooConfig
+    | GrpoConfig
 )
 KINDS: dict[str, type] = {
     "convert": ConvertConfig,
@@ -138,7 +220,13 @@ KINDS: dict[str, type] = {
     "score": ScoreConfig,
     "dpo": DpoConfig,
     "evaluate": EvaluateConfig,
+    "kto": KtoConfig,
+    "sft": SftConfig,
+    "rloo": RlooConfig,
+    "grpo": GrpoConfig,
 }
+POLICY_KINDS = ("dpo", "kto", "sft", "rloo", "grpo")  # each makes a new policy from a policy
+REWARDED_KINDS = ("rloo", "grpo")  # those that need a reward model
 
 
 @dataclass(frozen=True)
@@ -209,8 +297,9 @@ def _check(spec_field: dataclasses.Field[Any], hint: Any, value: Any, path: str)
         return _build(typing.cast(type, hint), value, path)
     value = _check_type(hint, value, path)
     limits = spec_field.metadata
-    if limits and limits["among"] and value not in limits["among"]:
-        raise SpecError(path, f"must be one of {', '.join(limits['among'])}, not {value!r}")
+    for item in value if isinstance(value, tuple) else (value,):
+        if limits and limits["among"] and item not in limits["among"]:
+            raise SpecError(path, f"must be one of {', '.join(limits['among'])}, not {item!r}")
     is_number = isinstance(value, int | float)
     if limits and is_number and not limits["low"] <= value <= limits["high"]:
         raise SpecError(path, f"must lie between {limits['low']} and {limits['high']}, not {value}")
@@ -222,8 +311,8 @@ def _check_type(hint: Any, value: Any, path: str) -> Any:
     if isinstance(hint, types.UnionType):
         return None if value is None else _check_type(typing.get_args(hint)[0], value, path)
     if typing.get_origin(hint) is tuple:
-        if not isinstance(value, list | tuple) or not value:
-            raise SpecError(path, "must be a list that is not empty")
+        if not isinstance(value, list | tuple):
+            raise SpecError(path, "must be a list")
         return tuple(_check_type(typing.get_args(hint)[0], item, f"{path}[{i}]") for i, item in enumerate(value))
     if hint is float and type(value) is int:
         value = float(value)

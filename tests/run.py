@@ -70,9 +70,7 @@ def try_database(address: str) -> str | None:
 
     try:
         with psycopg.connect(address, connect_timeout=3) as connection:
-            row = connection.execute(
-                "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
-            )
+            row = connection.execute("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user")
             allowed = row.fetchone()
     except psycopg.Error as error:
         return str(error).strip().splitlines()[-1]
@@ -95,9 +93,7 @@ def find_chromium(environment: dict[str, str]) -> str | None:
         print("left out: pages in a browser (TEST_CHROMIUM=none)")
         return None
     found = named or next(filter(None, map(shutil.which, BROWSERS)), None)
-    print(
-        "with: Chromium" if found else "left out: pages in a browser (no chromium; TEST_CHROMIUM names one)"
-    )
+    print("with: Chromium" if found else "left out: pages in a browser (no chromium; TEST_CHROMIUM names one)")
     return found
 
 

@@ -77,9 +77,7 @@ def headings(page: Path) -> set[str]:
 @pytest.mark.parametrize(("page", "address"), named(ADDRESS))
 def test_every_address_named_is_answered(page: str, address: str) -> None:
     shapes = [re.sub(r"[A-Z]{2,}|\{\w+\}", name, address) for name in ("x", str(uuid.uuid4()))]
-    assert any(answered(prefix + shape) for shape in shapes for prefix in ("", "/api/v1")), (
-        f"{page}: {address}"
-    )
+    assert any(answered(prefix + shape) for shape in shapes for prefix in ("", "/api/v1")), f"{page}: {address}"
 
 
 def answered(address: str) -> bool:
@@ -129,9 +127,7 @@ def test_the_lines_of_prompts_in_the_guide_are_imported(tmp_path: Path) -> None:
 
 def tree() -> list[str]:
     """The paths of README's file tree; two blanks of indentation are one level."""
-    block = re.search(
-        r"## What is where\n```\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S
-    )
+    block = re.search(r"## What is where\n```\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
     assert block is not None
     paths, above = [], [""]
     for line in block[1].splitlines():
@@ -159,9 +155,7 @@ def test_the_tree_names_every_folder_with_code() -> None:
 @pytest.mark.django_db
 def test_the_script_of_the_dataset_guide_trains_on_a_dataset_untouched(tmp_path: Path, settings) -> None:
     settings.PLUMBLINE_ARTIFACTS = tmp_path / "artifacts"
-    script = re.search(
-        r"```python\n(.*?)```", (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8"), re.S
-    )
+    script = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8"), re.S)
     assert script is not None and "plumbline" not in script[1].lower()
     (tmp_path / "plain.py").write_text(script[1])
     command = [sys.executable, "plain.py", str(tiny_model(tmp_path / "model")), str(dataset_folder())]

@@ -58,3 +58,12 @@ class Scorer:
     def draws(self, texts: list[Text], count: int) -> np.ndarray:
         """(n, count) posterior draws of the reward of each text."""
         return self.head.draws(self.extractor.features(texts), count)
+
+    def counts(self, texts: int) -> dict[str, int]:
+        """Row counts for the result."""
+        return self.extractor.counts(texts)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens read so far."""
+        return self.extractor.tokens

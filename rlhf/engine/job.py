@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import random
 import resource
@@ -15,13 +16,14 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from rlhf.engine.run_dir import Locked, RunDir, Stopped, UserError
+from rlhf.engine.run_dir import Locked, RunDir, Stopped, UserError, is_main
 from rlhf.spec import (
     EXIT_DONE,
     EXIT_LOCKED,
     EXIT_STOPPED,
     EXIT_USER_ERROR,
     KINDS,
+    POLICY_KINDS,
     Spec,
     SpecError,
     load_spec,
@@ -32,11 +34,15 @@ REPORTED_PACKAGES = ("torch", "transformers", "peft", "trl", "tokenizers", "nump
 
 @dataclass
 class Outcome:
-    """What a kind's function found: figures by name, row counts (with `dropped`, `truncated`), tokens handled."""
+    """What a kind's function found: figures by name, row counts (with `dropped`, `truncated`), tokens handled,
+    optimizer steps, how many processes shared the work, and sample answers {"step", "prompt", "content"}."""
 
     figures: dict[str, object] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     tokens: int = 0
+    steps: int = 0
+    processes: int = 1
+    samples: list[dict[str, object]] = field(default_factory=list)
 
 
 Work = Callable[[RunDir, Spec], Outcome]
@@ -52,7 +58,9 @@ def main(argv: list[str]) -> int:
     run_dir = RunDir(Path(argv[0]).resolve())
     try:
         with run_dir.locked():
-            return _work(run_dir)
+            code = _work(run_dir)
+            _tell(run_dir, code)
+            return code
     except Locked:
         print(f"another engine works in {argv[0]}", file=sys.stderr)
         return EXIT_LOCKED
@@ -65,13 +73,27 @@ def _end_with_supervisor() -> None:
     os._exit(1)
 
 
+def _tell(run_dir: RunDir, code: int) -> None:
+    """exit.json: the code and the attempt that it belongs to, since torchrun turns every code but 0 into 1."""
+    if not is_main() and code == EXIT_DONE:
+        return
+    try:
+        attempt = json.loads((run_dir.path / "spec.json").read_text()).get("attempt")
+    except (OSError, ValueError, AttributeError):
+        attempt = None
+    run_dir.write_json("exit.json", {"code": code, "attempt": attempt})
+
+
 def _work(run_dir: RunDir) -> int:
     if (run_dir.path / "result.json").exists():
         return EXIT_DONE  # an earlier attempt finished; doing it again could only differ
-    (run_dir.path / "error.json").unlink(missing_ok=True)
+    if is_main():
+        (run_dir.path / "error.json").unlink(missing_ok=True)
     try:
         spec = load_spec(run_dir.path / "spec.json")
         run_dir.check_stop()
+        if not (is_main() or shares_work(spec)):
+            return EXIT_DONE
         _finish(run_dir, spec)
     except Stopped:
         return EXIT_STOPPED
@@ -87,6 +109,8 @@ def _finish(run_dir: RunDir, spec: Spec) -> None:
     run_dir.checkpoints.mkdir(exist_ok=True)
     _prepare_libraries(spec.seed)
     outcome = _function_of(spec.kind)(run_dir, spec)
+    if not is_main():
+        return
     result = {
         "kind": spec.kind,
         "attempt": spec.attempt,
@@ -94,10 +118,18 @@ def _finish(run_dir: RunDir, spec: Spec) -> None:
         "rows": {"dropped": 0, "truncated": 0} | outcome.rows,
         "seconds": round(time.monotonic() - started, 3),
         "tokens": outcome.tokens,
+        "steps": outcome.steps,
+        "processes": outcome.processes,
+        "samples": outcome.samples,
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "versions": {name: metadata.version(name) for name in REPORTED_PACKAGES},
     }
     run_dir.write_json("result.json", result)
+
+
+def shares_work(spec: Spec) -> bool:
+    """Whether several processes of a launcher share this job; otherwise the first does it, the others leave."""
+    return spec.kind in POLICY_KINDS or (spec.kind == "reward" and spec.config.method != "head")
 
 
 def _function_of(kind: str) -> Work:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from rlhf.engine.chat import Messages, prompt_ids, with_system
 from rlhf.engine.run_dir import UserError, read_rows
 
+PAIRS = "inputs/pairs.jsonl"
 BUCKET = 8  # batches within which rows of similar length are put together
 
 
@@ -26,6 +28,13 @@ class Pairs:
         """Tokens of the longer side of each pair."""
         return [len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in self.rows]
 
+    def tokens(self, max_length: int) -> list[int]:
+        """Tokens that are read of each pair: prompt and answer, twice, each cut to `max_length`."""
+        return [
+            sum(min(len(row["prompt_ids"]) + len(row[f"{side}_ids"]), max_length) for side in ("chosen", "rejected"))
+            for row in self.rows
+        ]
+
 
 def read_pairs(path: Path, tokenizer: Any, system_prompt: str, max_length: int) -> Pairs:
     """Tokenise pairs.jsonl. Weights are scaled to a mean of 1. UserError when no row is left."""
@@ -40,7 +49,7 @@ def read_pairs(path: Path, tokenizer: Any, system_prompt: str, max_length: int) 
         pairs.rows.append(encoded)
     total = sum(row["weight"] for row in pairs.rows)
     if not total > 0:
-        raise UserError("no_pairs", "no pair is left to train on", "inputs/pairs.jsonl")
+        raise UserError("no_pairs", "no pair is left to train on", PAIRS)
     for row in pairs.rows:
         row["weight"] *= len(pairs.rows) / total
     return pairs
@@ -49,24 +58,23 @@ def read_pairs(path: Path, tokenizer: Any, system_prompt: str, max_length: int) 
 def _encode(row: dict[str, Any], number: int, tokenizer: Any, system_prompt: str) -> dict[str, Any]:
     target, weight = float(row.get("target", 1.0)), float(row.get("weight", 1.0))
     if not (0 <= target <= 1 and 0 <= weight < float("inf")):
-        message = f"line {number}: target must lie in [0, 1] and weight be finite and not negative"
-        raise UserError("bad_input", message, f"inputs/pairs.jsonl:{number}")
+        where = f"{PAIRS}:{number}"
+        raise UserError("bad_input", f"{where}: target must lie in [0, 1], weight be finite and not negative", where)
     return {
         "prompt_ids": prompt_ids(tokenizer, with_system(row["prompt"], system_prompt)),
-        "chosen_ids": _answer_ids(row, "chosen", number, tokenizer),
-        "rejected_ids": _answer_ids(row, "rejected", number, tokenizer),
+        "chosen_ids": answer_ids(row, "chosen", f"{PAIRS}:{number}", tokenizer),
+        "rejected_ids": answer_ids(row, "rejected", f"{PAIRS}:{number}", tokenizer),
         "target": target,
         "weight": weight,
     }
 
 
-def _answer_ids(row: dict[str, Any], side: str, number: int, tokenizer: Any) -> list[int]:
+def answer_ids(row: dict[str, Any], side: str, where: str, tokenizer: Any) -> list[int]:
     """An answer's tokens with the end of turn, which is left out where `{side}_finish_reason` is "length": a
     text that was cut off must not teach the policy to stop there."""
     messages: Messages = row[side]
     if len(messages) != 1 or messages[0].get("role") != "assistant":
-        message = f"line {number}: {side} must be one assistant message"
-        raise UserError("bad_input", message, f"inputs/pairs.jsonl:{number}")
+        raise UserError("bad_input", f"{where}: {side} must be one assistant message", where)
     ids: list[int] = tokenizer(messages[0]["content"], add_special_tokens=False)["input_ids"]
     return ids if row.get(f"{side}_finish_reason") == "length" else [*ids, tokenizer.eos_token_id]
 
@@ -88,3 +96,9 @@ def plan(lengths: Sequence[int], steps: int, batch_size: int, seed: int) -> list
         rng.shuffle(batches)
         planned += [row for batch in batches for row in batch]
     return planned
+
+
+def tokens_by_step(tokens: Sequence[int], order: Sequence[int], batch_size: int) -> list[int]:
+    """Tokens read up to and including each step."""
+    batches = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+    return list(accumulate(sum(tokens[row] for row in batch) for batch in batches))

@@ -32,6 +32,10 @@ class PreferenceRows:
     def __len__(self) -> int:
         return len(self.chosen)
 
+    def pick(self, mask: np.ndarray) -> PreferenceRows:
+        """The rows that a (n,) mask marks."""
+        return to_preferences([row for row, wanted in zip(self.source, mask, strict=True) if wanted])
+
 
 def read_preferences(dataset: Path) -> PreferenceRows:
     """train.parquet and ties.parquet of a dataset directory. UserError `bad_dataset` names what is missing."""

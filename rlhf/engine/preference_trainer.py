@@ -1,24 +1,21 @@
 """TRL's DPOTrainer with soft targets and weights, and log-probabilities of the answers' tokens only.
 
-Loss of a pair (Rafailov et al. 2023, with a target t as in conservative DPO, and a weight w):
-
-    m = beta ((log pi(a) - log ref(a)) - (log pi(b) - log ref(b)))
-    l = - w (t log sigmoid(m) + (1 - t) log sigmoid(-m))
+A target t < 1 is conservative DPO, t = 1/2 a tie; see `loss_of` for the losses.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from datasets import Dataset
 from torch.nn.functional import cross_entropy, logsigmoid
-from torch.utils.data import SequentialSampler
 from trl import DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from rlhf.engine.run_dir import UserError
+from rlhf.engine.training import Planned
+from rlhf.spec import DpoConfig
 
 EXTRAS = ("target", "weight")
 COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", "ref_chosen_logps", "ref_rejected_logps", *EXTRAS)
@@ -46,15 +43,19 @@ def add_answer_head(model: Any) -> None:
     model.forward = forward
 
 
-class WeightedPairs(DataCollatorForPreference):
-    """TRL's padding, with `target` and `weight` carried along when the rows have them."""
+class Weighted:
+    """For TRL's preference collators: `target` and `weight` are carried along when the rows have them."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = super().torch_call(examples)
+        batch: dict[str, Any] = super().torch_call(examples)  # type: ignore[misc]
         for name in EXTRAS:
             if name in examples[0]:
                 batch[name] = torch.tensor([row[name] for row in examples])
         return batch
+
+
+class WeightedPairs(Weighted, DataCollatorForPreference):
+    """TRL's padding of DPO's pairs, with targets and weights."""
 
 
 def pair_log_probs(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -65,38 +66,67 @@ def pair_log_probs(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     return log_probs.reshape(2, -1)
 
 
-class SoftDPOTrainer(DPOTrainer):
+class SoftDPOTrainer(Planned, DPOTrainer):
     """Rows are tokenised, planned and given their reference log-probabilities beforehand; order is kept."""
 
-    def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
-        return dataset
+    columns = COLUMNS
 
-    def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = list(COLUMNS)
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """None: it would carry paths of this machine."""
+    def __init__(self, *args: Any, loss: Loss, **kwargs: Any) -> None:
+        self.loss = loss
+        super().__init__(*args, **kwargs)
 
     def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool) -> Any:
         chosen, rejected = pair_log_probs(model, inputs)
-        rewards = self.beta * torch.stack(
-            [chosen - inputs["ref_chosen_logps"], rejected - inputs["ref_rejected_logps"]]
-        )
+        ratios = torch.stack([chosen - inputs["ref_chosen_logps"], rejected - inputs["ref_rejected_logps"]])
+        loss = (inputs["weight"] * self.loss(ratios, inputs)).mean()
+        rewards = self.beta * ratios
         margin = rewards[0] - rewards[1]
-        target, weight = inputs["target"], inputs["weight"]
-        losses = -weight * (target * logsigmoid(margin) + (1 - target) * logsigmoid(-margin))
-        loss = losses.mean()
-        if not torch.isfinite(loss):
-            raise UserError("diverged", "the loss is no longer a number: a lower rate may help", "config.lr")
-        self._note(rewards.detach(), margin.detach())
+        self.note(reward_chosen=rewards[0], reward_rejected=rewards[1], margin=margin, accuracy=(margin.sign() + 1) / 2)
         return (loss, {}) if return_outputs else loss
 
-    def _note(self, rewards: torch.Tensor, margin: torch.Tensor) -> None:
-        noted = self._metrics["train" if self.model.training else "eval"]
-        noted["reward_chosen"].append(rewards[0].mean().item())
-        noted["reward_rejected"].append(rewards[1].mean().item())
-        noted["margin"].append(margin.mean().item())
-        noted["accuracy"].append(((margin.sign() + 1) / 2).mean().item())
+
+Loss = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
+
+
+def loss_of(config: DpoConfig) -> Loss:
+    """(pairs,) losses from (2, pairs) log ratios pi/ref of chosen and rejected, and the batch with its targets.
+
+    With target t a pair costs t times the loss of "chosen is better" plus (1 - t) times that of the reverse:
+
+        sigmoid  -log sigmoid(m), m = beta (ratio chosen - ratio rejected)               Rafailov et al. 2023
+        robust   (-(1 - e) log sigmoid(m) + e log sigmoid(-m)) / (1 - 2e)                Chowdhury et al. 2024
+        ipo      (h - 1 / (2 beta))^2, h = difference of the ratios per token            Azar et al. 2023
+    """
+    return {"sigmoid": _sigmoid, "robust": _robust, "ipo": _ipo}[config.loss](config)
+
+
+def _sigmoid(config: DpoConfig) -> Loss:
+    def loss(ratios: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        margin, target = config.beta * (ratios[0] - ratios[1]), batch["target"]
+        return -(target * logsigmoid(margin) + (1 - target) * logsigmoid(-margin))
+
+    return loss
+
+
+def _robust(config: DpoConfig) -> Loss:
+    flipped = config.label_smoothing
+
+    def one(margin: torch.Tensor) -> torch.Tensor:
+        return (-(1 - flipped) * logsigmoid(margin) + flipped * logsigmoid(-margin)) / (1 - 2 * flipped)
+
+    def loss(ratios: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        margin, target = config.beta * (ratios[0] - ratios[1]), batch["target"]
+        return target * one(margin) + (1 - target) * one(-margin)
+
+    return loss
+
+
+def _ipo(config: DpoConfig) -> Loss:
+    wanted = 1 / (2 * config.beta)
+
+    def loss(ratios: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        tokens = batch["completion_mask"].sum(1).clamp(min=1).reshape(2, -1)
+        h, target = ratios[0] / tokens[0] - ratios[1] / tokens[1], batch["target"]
+        return target * (h - wanted) ** 2 + (1 - target) * (h + wanted) ** 2
+
+    return loss

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,8 +34,16 @@ class Locked(Exception):
     """Another engine works in this directory (exit 75)."""
 
 
+def is_main() -> bool:
+    """Whether this process speaks for the job: the only one, or the first of those that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class RunDir:
-    """Paths and small files of one job. Nothing in here knows what the job does."""
+    """Paths and small files of one job. Nothing in here knows what the job does.
+
+    Of several processes of one job only the first holds the lock, reports progress and publishes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,6 +53,9 @@ class RunDir:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory for this process. Locked when somebody else does; the kernel frees it at death."""
+        if not is_main():
+            yield
+            return
         with (self.path / "lock").open("a+") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,6 +89,8 @@ class RunDir:
 
     def progress(self, step: int, total: int, metrics: dict[str, float] | None = None, phase: str = "") -> None:
         """Append one line to progress.jsonl. After a resume the later line of a step wins."""
+        if not is_main():
+            return
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"step": step, "total": total, "at": at, "metrics": metrics or {}}
         if phase:
@@ -86,6 +100,10 @@ class RunDir:
     @contextmanager
     def publishing(self) -> Iterator[Path]:
         """A fresh directory that becomes `out/` only when the block ends well."""
+        if not is_main():
+            with tempfile.TemporaryDirectory() as nowhere:
+                yield Path(nowhere)
+            return
         draft = self.path / "out.tmp"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()

@@ -1,4 +1,4 @@
-"""Rewards of given texts by a head, with what the head does not know: mean, sd, and the posterior draws."""
+"""Rewards of given texts by a reward model, with what it does not know: mean, sd, and the draws of its ensemble."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 
 from rlhf.engine.generate import Answer, Wish
-from rlhf.engine.heads import Scorer
 from rlhf.engine.job import Outcome
 from rlhf.engine.run_dir import RunDir, read_rows
+from rlhf.engine.scorers import load_scorer
 from rlhf.spec import ScoreConfig, Spec
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ def run(run_dir: RunDir, spec: Spec) -> Outcome:
     """out/scores.jsonl, out/draws.npy (n, draws) float32, out/ids.json; order of inputs/texts.jsonl."""
     config: ScoreConfig = spec.config
     rows = read_rows(run_dir.input("texts.jsonl"), ("id", "messages", "content"))
-    scorer = Scorer(run_dir, config.batch_size)
+    scorer = load_scorer(run_dir, config.batch_size)
     draws = scorer.draws([(row["messages"], row["content"]) for row in rows], config.draws)
     mean, sd = draws.mean(axis=1), draws.std(axis=1)
     with run_dir.publishing() as out:
@@ -30,15 +30,14 @@ def run(run_dir: RunDir, spec: Spec) -> Outcome:
         with (out / "scores.jsonl").open("w") as handle:
             for row, m, s in zip(rows, mean, sd, strict=True):
                 handle.write(json.dumps({"id": row["id"], "mean": round(m, 6), "sd": round(s, 6)}) + "\n")
-    extractor = scorer.extractor
-    return Outcome(rows=extractor.counts(len(rows)), tokens=extractor.tokens)
+    return Outcome(rows=scorer.counts(len(rows)), tokens=scorer.tokens)
 
 
 class BestOf:
     """Picks, for each wish, the candidate with the greatest mean - penalty * sd of its reward."""
 
     def __init__(self, run_dir: RunDir, penalty: float) -> None:
-        self.scorer = Scorer(run_dir, batch_size=32)
+        self.scorer = load_scorer(run_dir, batch_size=32)
         self.penalty = penalty
 
     def __call__(self, batch: list[Wish], candidates: list[list[Answer]]) -> list[Answer]:

@@ -32,9 +32,7 @@ def lease(queue: Queue, ann: User) -> Assignment:
 
 
 def judge(assignment: Assignment, ann: User, key: str | None = None, **body: object) -> judging.Taken:
-    return judging.judge(
-        assignment_id=assignment.pk, annotator=ann, body={"choice": "A", **body}, idempotency_key=key
-    )
+    return judging.judge(assignment_id=assignment.pk, annotator=ann, body={"choice": "A", **body}, idempotency_key=key)
 
 
 def test_the_choice_is_stored_by_position_whatever_side_it_was_shown_on(queue: Queue, ann: User) -> None:

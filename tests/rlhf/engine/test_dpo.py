@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from rlhf.engine.dpo import last_checkpoint  # noqa: E402
 from rlhf.engine.policies import chain_links, load_policy  # noqa: E402
 from rlhf.engine.run_dir import RunDir, UserError  # noqa: E402
+from rlhf.engine.training import last_checkpoint  # noqa: E402
 
 CONFIG = {"lr": 1e-3, "batch_size": 8, "max_steps": 8, "save_steps": 4, "warmup_steps": 1}
 
