@@ -13,10 +13,13 @@ from feedback.models import Event
 class Token(models.Model):
     """A program's key to the API. Only its hash is kept; the token is shown once."""
 
+    SCOPES = ("pull",)  # carrying out runs elsewhere, and nothing else
+
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
     digest = models.CharField(max_length=64, unique=True)
     hint = models.CharField(max_length=12)
     name = models.CharField(max_length=100, blank=True, default="")
+    scope = models.CharField(max_length=10, blank=True, default="")  # one of SCOPES; "": all that its user may do
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)

@@ -376,6 +376,44 @@ class Recipe(s.Serializer[Any]):
     commands = s.ListField(child=s.CharField())
 
 
+class PullIn(Shape):
+    queue = s.RegexField(QUEUE, required=False, default="train")
+    worker = Text(max_length=100, help_text="Who pulls: a host's name, say.")
+
+
+class InputFile(s.Serializer[Any]):
+    name = s.CharField()
+    sha256 = s.CharField()
+    bytes = s.IntegerField()
+
+
+class PullOut(s.Serializer[Any]):
+    run = s.UUIDField()
+    attempt = s.IntegerField()
+    spec = s.DictField(help_text="What spec.json holds.")
+    files = InputFile(many=True)
+
+
+class ReportIn(Shape):
+    attempt = s.IntegerField(min_value=1, max_value=2**31 - 1)
+    lines = s.ListField(required=False, default=list, max_length=1000, help_text="New lines of progress.jsonl.")
+    log = s.CharField(required=False, default="", allow_blank=True, trim_whitespace=False)
+
+
+class ReportOut(s.Serializer[Any]):
+    stop = s.BooleanField(help_text="Save and end: put the stop file.")
+
+
+class ConcludeIn(Shape):
+    attempt = s.IntegerField(min_value=1, max_value=2**31 - 1)
+    code = s.IntegerField(min_value=-255, max_value=255, help_text="The engine's exit code.")
+    outputs = s.DictField(child=s.CharField(), required=False, default=dict, help_text="name: sha256 of each file.")
+    result = s.DictField(required=False, allow_null=True, default=None)
+    error = s.DictField(required=False, allow_null=True, default=None)
+    log = s.CharField(required=False, default="", allow_blank=True, trim_whitespace=False)
+    moved_on = s.BooleanField(required=False, default=False)
+
+
 class Metric(s.Serializer[Any]):
     step = s.IntegerField()
     name = s.CharField()

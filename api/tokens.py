@@ -28,12 +28,12 @@ def digest_of(token: str) -> str:
 
 @transaction.atomic
 def create(
-    *, user: User, name: str = "", expires_at: datetime | None = None, actor: User | None = None
+    *, user: User, name: str = "", scope: str = "", expires_at: datetime | None = None, actor: User | None = None
 ) -> tuple[Token, str]:
     """A new token of this person: the row, and the token itself, which nobody can read again."""
     secret = PREFIX + secrets.token_urlsafe(32)
     row = Token.objects.create(
-        user=user, digest=digest_of(secret), hint=secret[:8], name=name[:100], expires_at=expires_at
+        user=user, digest=digest_of(secret), hint=secret[:8], name=name[:100], scope=scope, expires_at=expires_at
     )
     events.record("token.created", row, actor=actor, after={"user": user.username, "hint": row.hint})
     return row, secret

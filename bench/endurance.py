@@ -179,8 +179,8 @@ def loop_kills(count: int, seed: int) -> dict[str, Any]:
             site.start()
             site.ask(circle.SEED)
             people.start()
-            for _ in range(count):
-                time.sleep(rng.uniform(1, 15))
+            while sum(dealt.values()) < count and circle.state(site)[0] not in ("closed", "failed"):
+                time.sleep(rng.uniform(5, 40))
                 victim = rng.choice(list(VICTIMS))
                 dealt[victim] += bool(site.kill(*VICTIMS[victim]))
                 if victim == "everything":

@@ -1,7 +1,8 @@
 """One attempt at a run: claimed by one worker, kept alive by its heartbeat, ended exactly once.
 
 Each claim raises `attempt`. Whatever a worker writes afterwards is guarded by attempt and owner, so that one that was
-thought dead and comes back changes nothing. The worker may sit on this machine (`supervising`) or behind HTTP.
+thought dead and comes back changes nothing. The worker may sit on this machine (`supervising`) or behind HTTP
+(`remote`).
 """
 
 from __future__ import annotations
@@ -159,12 +160,12 @@ class Beats:
 
     EVERY = timedelta(seconds=5)
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.last = run, timezone.now()
+    def __init__(self, run: Run, patience: timedelta = timedelta(0)) -> None:
+        self.run, self.patience, self.last = run, patience, timezone.now()
 
     def __call__(self) -> None:
         if timezone.now() - self.last > self.EVERY:
-            beat(self.run)
+            beat(self.run, patience=self.patience)
             self.last = timezone.now()
 
 

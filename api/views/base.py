@@ -33,12 +33,16 @@ class View(APIView):
     parser_classes = [wire.OrjsonParser]
     content_negotiation_class = wire.JsonOnly
     roles: ClassVar[dict[str, tuple[str, ...]]] = {"*": EVERYONE}
+    scope: ClassVar[str] = ""  # tokens of this scope may call it too
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         allowed = self.roles.get(request.method or "", self.roles.get("*", EVERYONE))
         if person(request).role not in allowed:
             raise NotAllowed(f"This needs the role {' or '.join(allowed)}.")
+        scope = getattr(request.auth, "scope", "")
+        if scope and scope != self.scope:
+            raise NotAllowed(f"This token is for the scope {scope} alone.")
 
 
 def person(request: Request) -> User:

@@ -59,6 +59,11 @@ MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("run-metrics", "get"): ENGINEERS,
     ("run-log", "get"): ENGINEERS,
     ("run-reproduce", "get"): ENGINEERS,
+    ("run-pull", "post"): ENGINEERS,
+    ("run-input", "get"): ENGINEERS,
+    ("run-output", "put"): ENGINEERS,
+    ("run-report", "post"): ENGINEERS,
+    ("run-conclude", "post"): ENGINEERS,
     ("run-cancel", "post"): ENGINEERS,
     ("run-resume", "post"): ENGINEERS,
     ("evaluations", "get"): ENGINEERS,
@@ -118,7 +123,8 @@ def place(db: None) -> dict[str, Any]:
         "webhook": hook.pk, "deliveries": hook.pk, "delivery-retry": delivery.pk,
         "interaction-feedback": make_interaction().pk,
     }  # fmt: skip
-    addresses |= {name: run.pk for name in ("run", "run-metrics", "run-log", "run-cancel", "run-resume")}
+    of_run = ("", "-metrics", "-log", "-reproduce", "-cancel", "-resume", "-input", "-output", "-report", "-conclude")
+    addresses |= {f"run{name}": run.pk for name in of_run}
     return {"people": people, "addresses": addresses}
 
 
@@ -134,7 +140,7 @@ def address(name: str, place: dict[str, Any]) -> str:
     pattern = next(p for p in urls.v1 if p.name == name)
     arguments = pattern.pattern.converters
     values = {a: place["addresses"].get(name, place["addresses"][""]) for a in arguments}
-    if name == "dataset-file":
+    if name in ("dataset-file", "run-input", "run-output"):
         values["name"] = "train.parquet"
     if name == "lineage":
         values = {"type": "policy", "id": "first"}

@@ -31,6 +31,11 @@ def test_a_worker_loads_no_training_package(tmp_path: Path) -> None:
     assert loaded_by(code, tmp_path) == set()
 
 
+def test_a_puller_needs_neither_training_package_nor_django(tmp_path: Path) -> None:
+    code = "import rlhf.puller, sys; assert not {'django', 'celery'} & set(sys.modules)"
+    assert loaded_by(code, tmp_path) == set()
+
+
 def test_the_supervisor_needs_nothing_installed(tmp_path: Path) -> None:
     command = [sys.executable, "-S", "-c", "import config.bootstrap, config.supervisor, config.private_redis"]
     environment = {"PATH": os.environ["PATH"]}

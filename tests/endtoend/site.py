@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -59,7 +60,7 @@ class Site:
 
     def kill(self, *words: str) -> int:
         """kill -9 every process of this site whose command line holds all the words; returns how many."""
-        victims = [pid for pid, line in self.processes().items() if all(word in line for word in words)]
+        victims = self.running(*words)
         for pid in victims:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -83,6 +84,19 @@ class Site:
                 continue
             if line and (marked or f"redis-server unixsocket:{self.home}" in line):
                 found[int(folder.name)] = line
+        return found
+
+    def running(self, *words: str) -> set[int]:
+        """Processes of this site whose command line holds all the words."""
+        return {pid for pid, line in self.processes().items() if all(word in line for word in words)}
+
+    def with_library(self, name: str) -> set[int]:
+        """Processes of this site that have such a library in their memory."""
+        found = set()
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                if name in Path(f"/proc/{pid}/maps").read_text():
+                    found.add(pid)
         return found
 
     def ask(self, code: str) -> Any:

@@ -34,6 +34,7 @@ def test_kills_of_worker_redis_and_everything_lose_nothing_and_finish_once(site:
         )
 
     past(20, 1)
+    assert site.with_library("libtorch") == site.running("rlhf.engine") != set()  # trl lives in the engine alone
     assert site.kill("celery", "train") > 0
     past(60, 2)
     assert site.kill("redis-server") == 1
