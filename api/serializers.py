@@ -302,6 +302,9 @@ class RunIn(Shape):
     kind = Text(max_length=10, help_text="reward, dpo, ..., or external for a policy trained elsewhere.")
     dataset = Text(help_text="Its id, digest or name.")
     base = Text(max_length=100)
+    reward_model = Text(
+        required=False, default="", allow_blank=True, max_length=100, help_text="rloo, grpo: what rewards answers."
+    )
     config = s.DictField(required=False, default=dict)
     seed = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False, default=0)
     queue = s.RegexField(QUEUE, required=False, default="train", help_text="Whose workers, or pullers, take it.")

@@ -14,7 +14,7 @@ from feedback.errors import BadInput, Conflict
 from . import run_dirs, spec
 from .models import Run
 
-TRAINED_BY_NAME = ("reward", "sft", "dpo", "kto", "rloo", "grpo")
+TRAINED_BY_NAME = ("reward", *spec.POLICY_KINDS)
 
 
 def recipe(run: Run) -> dict[str, Any]:
@@ -41,9 +41,10 @@ def commands(run: Run) -> list[str]:
     lines = [f"bin/manage reproduce {run.pk} --into DIR", ".venv/bin/python -m rlhf.engine DIR"]
     if run.kind in TRAINED_BY_NAME and run.dataset and not run.inputs:
         base = run.policy.slug if run.policy else run.base
+        rewarder = f" --reward-model {run.reward_model.slug}" if run.reward_model else ""
         config = shlex.quote(json.dumps(run.config))
         lines.append(
-            f"bin/manage train {run.kind} --dataset {run.dataset.digest} --base {base} --seed {run.seed} "
+            f"bin/manage train {run.kind} --dataset {run.dataset.digest} --base {base} --seed {run.seed}{rewarder} "
             f"--config <(echo {config}) --wait"
         )
     return lines

@@ -14,10 +14,10 @@ from api.views import datasets
 from api.views.base import ENGINEERS, View, listing, paged, person
 from feedback.errors import BadInput, NotFound
 from feedback.models import Policy, User
-from rlhf import external, reproducing, runs
+from rlhf import external, reproducing, runs, spec
 from rlhf.models import RewardModel, Run
 
-ORDERED_ELSEWHERE = ("generate", "score", "convert", "pretrain", "features", "evaluate")
+KINDS = ("reward", *spec.POLICY_KINDS, "external")
 ROWS = Run.objects.select_related("dataset", "policy", "reward_model", "produced_policy", "reward_model_made")
 
 
@@ -35,9 +35,8 @@ class Runs(View):
         body = serializers.RunIn(data=wire.one(request.data))
         body.is_valid(raise_exception=True)
         data = body.validated_data
-        kinds = [kind for kind in runs.KINDS if kind not in ORDERED_ELSEWHERE]
-        if data["kind"] not in kinds:
-            raise BadInput(f"kind: {data['kind']!r} is none of {', '.join(kinds)}.", where="kind")
+        if data["kind"] not in KINDS:
+            raise BadInput(f"kind: {data['kind']!r} is none of {', '.join(KINDS)}.", where="kind")
         run = (register if data["kind"] == "external" else order)(data, person(request))
         return Response(show(run), status=202)
 
@@ -117,11 +116,19 @@ def order(data: dict[str, Any], actor: User) -> Run:
         dataset=datasets.named(data["dataset"]),
         policy=policy,
         base="" if policy else data["base"],
+        reward_model=named_model(data["reward_model"]) if data["reward_model"] else None,
         config=data["config"],
         seed=data["seed"],
         queue=data["queue"],
         actor=actor,
     )
+
+
+def named_model(slug: str) -> RewardModel:
+    model = RewardModel.objects.filter(slug=slug).first()
+    if model is None:
+        raise NotFound(f"reward_model: there is no reward model {slug!r}.", where="reward_model")
+    return model
 
 
 def register(data: dict[str, Any], actor: User) -> Run:
