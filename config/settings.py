@@ -26,6 +26,7 @@ PLUMBLINE_EXTERNAL_ROOTS = read.read_list(os.environ, "PLUMBLINE_EXTERNAL_ROOTS"
 PLUMBLINE_DEMO = read.read_bool(os.environ, "PLUMBLINE_DEMO", False)
 PLUMBLINE_DEV_SHARE = read.read_float(os.environ, "PLUMBLINE_DEV_SHARE", 0.05, 0.0, 0.5)
 PLUMBLINE_GATE_SHARE = read.read_float(os.environ, "PLUMBLINE_GATE_SHARE", 0.10, 0.0, 0.5)
+PLUMBLINE_CONSENT_VERSION = os.environ.get("PLUMBLINE_CONSENT_VERSION", "1")[:20]  # of the terms people join under
 PLUMBLINE_HTTPS = read.read_bool(os.environ, "PLUMBLINE_HTTPS", False)
 PLUMBLINE_KEY_PREFIX = os.environ.get("PLUMBLINE_KEY_PREFIX", "plumbline")
 PLUMBLINE_FEEDBACK_DAYS = read.read_int(os.environ, "PLUMBLINE_FEEDBACK_DAYS", 30, 1, 3650)

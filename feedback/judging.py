@@ -61,6 +61,29 @@ def judge(
     return Taken(judgment, created=True)
 
 
+def correct(*, judgment: Judgment, reviewer: User, body: dict[str, Any]) -> Judgment:
+    """What the reviewer says instead: a new judgment that supersedes. Slots mean what the annotator was shown.
+
+    Raises BadInput, or Conflict where it has been corrected already.
+    """
+    shown = judgment.assignment
+    if shown is None:
+        raise Conflict("Nobody was shown this one here: imported judgments are withdrawn, not corrected.")
+    fields = _parse(shown, body)
+    evidence = {"order": shown.order, **fields.pop("evidence"), "review": True}
+    try:
+        with transaction.atomic():
+            made = Judgment.objects.create(
+                item=judgment.item, queue=judgment.queue, author=reviewer, author_kind="human",
+                guidelines_version=judgment.queue.guidelines_version, supersedes=judgment, evidence=evidence, **fields,
+            )  # fmt: skip
+            Judgment.objects.filter(pk=judgment.pk).update(gathered_at=None)
+            events.record("judgment.corrected", made, actor=reviewer, after={"supersedes": str(judgment.pk)})
+    except IntegrityError:
+        raise Conflict("This judgment has been corrected already.")
+    return made
+
+
 def _earlier(annotator: User, key: str | None, digest: str) -> Judgment | None:
     if not key:
         return None
@@ -227,6 +250,8 @@ def withdraw_rows(judgments: Any, *, reason: str, actor: User | None) -> int:
 
 def reinstate_rows(judgments: Any, *, reason: str, actor: User | None) -> int:
     """Lift a withdrawal. Raises Conflict where the seat has been judged again since; then nothing changes."""
+    if judgments.filter(assignment__status="void").exists():
+        raise Conflict("The seat of one of these was given to somebody else since.")
     fields = {"withdrawn_at": None, "withdrawn_reason": "", "gathered_at": None}
     try:
         with transaction.atomic():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import timedelta
 from statistics import median
 from typing import Any
@@ -11,8 +13,8 @@ from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import TruncHour
 from django.utils import timezone
 
+from . import gold
 from .errors import NotAllowed
-from .kinds import SLOTS
 from .models import Assignment, Item, Judgment, Membership, Queue, User
 from .stats import agreement as agreeing
 from .stats.estimates import wilson
@@ -52,7 +54,8 @@ def queue_stats(queue: Queue) -> dict[str, Any]:
         "judgments_by_kind": kinds,
         "about": about,
         "judgments_per_hour": per_hour(rows),
-        "agreement": agreement(rows),
+        "agreement": current_window(queue, rows),
+        "judges": judges(queue),
         "left_pick_rate": left_pick_rate(rows),
         "gold_accuracy": gold_accuracy(rows),
         "annotators": annotators(queue),
@@ -91,22 +94,33 @@ def left_pick_rate(rows: QuerySet[Judgment]) -> dict[str, Any]:
 
 def gold_accuracy(rows: QuerySet[Judgment]) -> dict[str, Any]:
     """The share of judgments on gold items that gave the known answer."""
-    known = rows.filter(item__gold__isnull=False).values_list("item__gold__choice", "answer__choice")
-    right = [_position(gold) == given for gold, given in known]
-    return estimate(sum(right), len(right))
+    marks = gold_marks(rows)
+    return estimate(sum(marks), len(marks))
 
 
-def _position(choice: str) -> Any:
-    """A gold choice ("B") as answers are stored: by position, or the word itself."""
-    return SLOTS.index(choice) if choice in SLOTS else choice
+def gold_marks(rows: QuerySet[Judgment]) -> list[bool]:
+    """Right or wrong on each gold item, in the order answered."""
+    known = rows.filter(item__gold__isnull=False, item__status="open").exclude(purpose="practice")
+    marks = known.order_by("created_at").values_list("item__gold", "answer", "queue__kind")
+    return [gold.is_right(kind, answer or {}, given) for answer, given, kind in marks]
 
 
 def agreement(rows: QuerySet[Judgment]) -> dict[str, Any]:
     """Krippendorff's alpha and raw agreement over the `n` items that two or more people judged."""
+    return told(_units(rows).values())
+
+
+def _units(rows: QuerySet[Judgment]) -> dict[int, list[str]]:
+    """The answers to each item, gold and repeats left out."""
     by_item: dict[int, list[str]] = defaultdict(list)
-    for item, choice in rows.filter(item__gold__isnull=True).values_list("item_id", "answer__choice"):
-        by_item[item].append(str(choice))
-    units = [votes for votes in by_item.values() if len(votes) > 1]
+    for item, answer in rows.filter(item__gold__isnull=True, purpose="label").values_list("item_id", "answer"):
+        by_item[item].append(answer_words(answer))
+    return by_item
+
+
+def told(answers: Iterable[list[str]]) -> dict[str, Any]:
+    """Agreement over items, as pages and the API tell it."""
+    units = [votes for votes in answers if len(votes) > 1]
     found = agreeing.agreement(units, draws=max(50, min(1000, RESAMPLED // max(len(units), 1))))
     raw = found.raw
     return {
@@ -119,6 +133,79 @@ def agreement(rows: QuerySet[Judgment]) -> dict[str, Any]:
         "n": found.n,
         "reason": found.reason,
     }
+
+
+def answer_words(answer: dict[str, Any]) -> str:
+    """A stored answer as a word: two people agree where the words are the same."""
+    for name in ("choice", "thumb"):
+        if name in answer:
+            return str(answer[name])
+    return json.dumps(answer, sort_keys=True)
+
+
+def current_window(queue: Queue, rows: QuerySet[Judgment]) -> dict[str, Any]:
+    """Agreement under the guidelines as they are now; before anything was judged twice under them, under the last
+    version that has figures. `version` says which."""
+    found = agreement(rows.filter(guidelines_version=queue.guidelines_version))
+    version = queue.guidelines_version
+    while found["n"] == 0 and version > 1:
+        version -= 1
+        found = agreement(rows.filter(guidelines_version=version))
+    return {**found, "version": version}
+
+
+# --- broken down ---------------------------------------------------------------------------------------
+BREAKDOWNS = ("version", "week", "person", "language", "strength")
+
+
+def breakdown(*, queue: Queue, by: str, kind: str = "human") -> list[tuple[str, dict[str, Any]]]:
+    """Agreement by guidelines version, week, person (with everybody else), language of the item, or strength.
+
+    An item belongs to the week of its last judgment and to the greatest strength given to it.
+    """
+    rows = _counted(queue).filter(author_kind=kind, item__gold__isnull=True, purpose="label")
+    if by == "person":
+        return _by_person(rows)
+    column = {"version": "guidelines_version", "week": "created_at", "language": "item__language"}.get(by, "strength")
+    answers: dict[int, list[str]] = defaultdict(list)
+    group: dict[int, str] = {}
+    for item, answer, value in rows.order_by(column, "pk").values_list("item_id", "answer", column):
+        answers[item].append(answer_words(answer))
+        group[item] = _group(by, value)
+    found: dict[str, list[list[str]]] = defaultdict(list)
+    for item, votes in answers.items():
+        found[group[item]].append(votes)
+    return [(name, told(found[name])) for name in sorted(found)]
+
+
+def _group(by: str, value: Any) -> str:
+    if by == "week":
+        year, week, _ = value.isocalendar()
+        return f"{year}-W{week:02d}"
+    return "not given" if value in (None, "") else str(value)
+
+
+def _by_person(rows: QuerySet[Judgment]) -> list[tuple[str, dict[str, Any]]]:
+    """Each person against everybody else: one unit for each other answer to an item of theirs."""
+    by_item: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    names = rows.values_list("item_id", "answer", "author__username", "annotator")
+    for item, answer, author, imported in names:
+        by_item[item].append((author or imported, answer_words(answer)))
+    units: dict[str, list[list[str]]] = defaultdict(list)
+    for said in by_item.values():
+        for n, (person, own) in enumerate(said):
+            units[person] += [[own, other] for m, (_, other) in enumerate(said) if m != n]
+    return [(name, told(units[name])) for name in sorted(units)]
+
+
+def judges(queue: Queue) -> list[dict[str, Any]]:
+    """Each model judge against the people: agreement on the items that both judged."""
+    said: dict[int, list[str]] = _units(_counted(queue).filter(author_kind="human"))
+    found: dict[str, list[list[str]]] = defaultdict(list)
+    opinions = _counted(queue).filter(author_kind="model", author__isnull=False)
+    for item, answer, name in opinions.values_list("item_id", "answer", "author__username"):
+        found[name] += [[answer_words(answer), human] for human in said.get(item, [])]
+    return [{"username": name, **told(units)} for name, units in sorted(found.items())]
 
 
 def rounded(value: float | None) -> float | None:
