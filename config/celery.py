@@ -19,6 +19,7 @@ SWEEP_SECONDS = 5.0
 SWEEPS = [
     "feedback.tasks.sweep",
     "feedback.tasks.settle_judgments",
+    "feedback.tasks.sweep_imports",
     "rlhf.tasks.sweep_runs",
     "rlhf.tasks.sweep_decisions",
     "rlhf.tasks.tick_loops",

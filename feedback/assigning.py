@@ -363,8 +363,9 @@ def vacate(*, assignment: Assignment) -> None:
     if assignment.seat is None:
         return
     advance(assignment.seat, "free")
-    if assignment.item.status == "settled":
-        advance(assignment.item, "open", settled_at=None)
+    item = Item.objects.get(pk=assignment.item_id)  # it may have settled since it was read
+    if item.status == "settled":
+        advance(item, "open", settled_at=None)
 
 
 @transaction.atomic

@@ -2,26 +2,28 @@
 
 A line is what `POST /prompts/` takes ({"messages", "external_id"?, "group"?, "split"?, "metadata"?}), or the
 short form {"prompt": "text", ...} of a single user turn. Further fields of a line go into its metadata. With
-"responses": [{"policy", "content", "draw"?}, ...] the line also becomes an item of the queue.
+"responses": [{"policy", "content", "draw"?}, ...] the line also becomes an item of the queue; "gold" (its known
+answer), "language", "skill" and "priority" are the item's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 
-from . import intake, pairing
+from . import gold, intake, pairing
 from .errors import BadInput, Conflict
 from .formats.base import BadLine, json_objects
 from .models import Policy, Prompt, Queue, Response, User
 
 BATCH = 200  # lines a transaction, each up to a prompt, nine responses, an item and its seats
-KNOWN = ("messages", "external_id", "group", "split", "metadata", "responses")
+ITEM = ("gold", "language", "skill", "priority")
+KNOWN = ("messages", "external_id", "group", "split", "metadata", "responses", *ITEM)
 Row = dict[str, Any]
 
 
@@ -41,16 +43,19 @@ class BadFile(BadInput):
         self.lines = lines
 
 
-def import_prompts(*, path: Path, queue: Queue, actor: User | None = None) -> Imported:
-    """Bring a file of prompts in for `queue`: its slug stands in their metadata.
+def import_prompts(
+    *, path: Path, queue: Queue, actor: User | None = None, progress: Callable[[int], object] = lambda done: None
+) -> Imported:
+    """Bring a file of prompts in for `queue`: its slug stands in their metadata. `progress` hears lines stored.
 
     Raises BadFile naming every bad line. A second import of the same file creates nothing.
     """
     numbered = list(_read(path, queue))
-    _check_all(numbered)
+    _check_all(numbered, queue)
     done = Imported()
     for start in range(0, len(numbered), BATCH):
         _store([row for _, row in numbered[start : start + BATCH]], queue, done, actor)
+        progress(min(start + BATCH, len(numbered)))
     return done
 
 
@@ -80,13 +85,14 @@ def _normal(row: Row, queue: Queue) -> Row:
     return row
 
 
-def _check_all(numbered: list[tuple[int, Row]]) -> None:
+def _check_all(numbered: list[tuple[int, Row]], queue: Queue) -> None:
     """Everything that could be refused later is found now, by line; nothing is written."""
     bad, parsed = [], []
     for line, row in numbered:
         try:
             parsed.append(intake.parse_prompt(row, "it"))
             _check_responses(row.get("responses", []))
+            _check_item(row, queue)
         except BadInput as error:
             bad.append(f"line {line}: {error.message}")
     if bad:
@@ -109,27 +115,41 @@ def _check_responses(responses: Any) -> None:
         raise BadInput("responses: the answers do not differ.")
 
 
+def _check_item(row: Row, queue: Queue) -> None:
+    if row.get("gold") is not None:
+        gold.check(queue.kind, row["gold"], len(row.get("responses", [])), "it")
+    for name, limit in (("language", 20), ("skill", 40)):
+        if not isinstance(row.get(name, ""), str) or len(row.get(name, "")) > limit:
+            raise BadInput(f"{name}: expected a word of up to {limit} characters.")
+    priority = row.get("priority", 0)
+    if not isinstance(priority, int) or isinstance(priority, bool) or not -(2**31) <= priority < 2**31:
+        raise BadInput("priority: expected a whole number.")
+
+
 def _store(rows: list[Row], queue: Queue, done: Imported, actor: User | None) -> None:
     with transaction.atomic():
         intook = intake.add_prompts(rows=rows, actor=actor)
         done.prompts += intook.created
         done.existing += intook.existing
-        asked = [(key, row["responses"]) for key, row in zip(intook.ids, rows, strict=True) if row.get("responses")]
+        asked = [(key, row) for key, row in zip(intook.ids, rows, strict=True) if row.get("responses")]
         gate = set(Prompt.objects.filter(key__in=intook.ids, split="gate").values_list("key", flat=True))
-        open_ = [(key, responses) for key, responses in asked if key not in gate]
+        open_ = [(key, row) for key, row in asked if key not in gate]
         done.gate += len(asked) - len(open_)
         done.items += _ask(open_, queue, actor)
 
 
-def _ask(asked: list[tuple[str, list[Row]]], queue: Queue, actor: User | None) -> int:
+def _ask(asked: list[tuple[str, Row]], queue: Queue, actor: User | None) -> int:
     """Put prompts that came with their responses into the queue; policies not known yet are external."""
-    for slug in sorted({response["policy"] for _, responses in asked for response in responses}):
+    for slug in sorted({response["policy"] for _, row in asked for response in row["responses"]}):
         if not Policy.objects.filter(slug=slug).exists():
             intake.add_policy(slug=slug, kind="external", actor=actor)
-    flat = [{**response, "prompt": key} for key, responses in asked for response in responses]
+    flat = [{**response, "prompt": key} for key, row in asked for response in row["responses"]]
     keys = iter(intake.add_responses(rows=flat, actor=actor).ids)
-    pairs = [(prompt, [next(keys) for _ in responses]) for prompt, responses in asked]
-    prompts = {p.key: p for p in Prompt.objects.filter(key__in=[p for p, _ in pairs])}
-    answers = {r.key: r for r in Response.objects.filter(key__in=[k for _, ks in pairs for k in ks])}
-    drafts = [pairing.Draft(prompts[p], [answers[k] for k in ks]) for p, ks in pairs]
+    pairs = [(prompt, [next(keys) for _ in row["responses"]], row) for prompt, row in asked]
+    prompts = {p.key: p for p in Prompt.objects.filter(key__in=[p for p, _, _ in pairs])}
+    answers = {r.key: r for r in Response.objects.filter(key__in=[k for _, ks, _ in pairs for k in ks])}
+    drafts = [
+        pairing.Draft(prompts[p], [answers[k] for k in ks], **{n: row[n] for n in ITEM if n in row})
+        for p, ks, row in pairs
+    ]
     return pairing.add_items(queue=queue, drafts=drafts, actor=actor)[1] if drafts else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from . import aggregation, assigning, interactions, pairing
+from . import aggregation, assigning, interactions, pairing, uploads
 
 
 @shared_task
@@ -25,3 +25,15 @@ def settle_judgments() -> int:
 def drop_expired() -> int:
     """Delete interactions older than the retention period."""
     return interactions.drop_expired()
+
+
+@shared_task
+def import_file(batch_id: int) -> None:
+    """Bring in a file that was handed in on a page."""
+    uploads.execute(batch_id=batch_id)
+
+
+@shared_task
+def sweep_imports() -> int:
+    """Files whose message got lost, or whose worker died."""
+    return uploads.sweep()
