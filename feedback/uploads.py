@@ -115,9 +115,9 @@ def _columns(path: Path) -> tuple[list[str], int]:
 
 def rows_of(path: Path) -> Iterator[tuple[int, Row, str]]:
     """(line, row, what is wrong with it) of each line that is not blank."""
-    opened: IO[bytes] = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    opener: Any = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened, io.TextIOWrapper(opened, encoding="utf-8-sig", errors="strict", newline="") as text:
+        with opener(path, "rb") as opened, io.TextIOWrapper(opened, encoding="utf-8-sig", errors="strict", newline="") as text:
             if ".csv" in path.suffixes:
                 reader = csv.DictReader(text)
                 yield from ((reader.line_num, {k: v for k, v in row.items() if k}, "") for row in reader)
