@@ -117,7 +117,7 @@ def rows_of(path: Path) -> Iterator[tuple[int, Row, str]]:
     """(line, row, what is wrong with it) of each line that is not blank."""
     opener: Any = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rb") as opened, io.TextIOWrapper(opened, encoding="utf-8-sig", errors="strict", newline="") as text:
+        with opener(path, "rb") as opened, io.TextIOWrapper(opened, encoding="utf-8-sig", newline="") as text:
             if ".csv" in path.suffixes:
                 reader = csv.DictReader(text)
                 yield from ((reader.line_num, {k: v for k, v in row.items() if k}, "") for row in reader)
