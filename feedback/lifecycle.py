@@ -51,6 +51,13 @@ EDGES: dict[str, dict[str, set[str]]] = {
         "cancelled": {"queued"},
         "done": set(),
     },
+    "engineserver": {  # a model kept in memory
+        "wanted": {"starting", "idle"},
+        "starting": {"ready", "failed", "wanted"},
+        "ready": {"idle", "wanted", "failed"},
+        "idle": {"wanted"},
+        "failed": {"wanted"},
+    },
     "decision": {
         "preparing": {"voting", "abandoned"},  # answers to the drawn prompts are still being made
         "voting": {"promoted", "refused", "abandoned"},

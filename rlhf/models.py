@@ -131,6 +131,20 @@ class RunMetric(models.Model):
         constraints = [models.UniqueConstraint(fields=["run", "name", "step"], name="metric_once_a_step")]
 
 
+class RunSample(models.Model):
+    """What the model of a run answered at a checkpoint; after a resume the later answer wins."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="samples")
+    step = models.PositiveIntegerField()
+    key = models.CharField(max_length=32)  # of the prompt's text
+    prompt = models.TextField()
+    content = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["key", "step"]
+        constraints = [models.UniqueConstraint(fields=["run", "key", "step"], name="sample_once_a_step")]
+
+
 class RewardModel(models.Model):
     """A trained scorer: an ensemble head on frozen features."""
 
@@ -139,6 +153,7 @@ class RewardModel(models.Model):
     base = models.CharField(max_length=100)
     artifact = models.CharField(max_length=64)
     figures = models.JSONField(default=dict, blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -146,6 +161,34 @@ class RewardModel(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+
+class EngineServer(models.Model):
+    """A model kept in memory. The row is the job: whoever needs the model wants it, a keeper starts and stops it."""
+
+    name = models.CharField(max_length=120, unique=True)  # policy:SLUG or reward:SLUG
+    policy = models.OneToOneField(Policy, null=True, blank=True, on_delete=models.CASCADE, related_name="server")
+    reward_model = models.OneToOneField(
+        RewardModel, null=True, blank=True, on_delete=models.CASCADE, related_name="server"
+    )
+    status = models.CharField(max_length=8, choices=choices("engineserver"), default="wanted")
+    attempt = models.PositiveIntegerField(default=0)
+    owner = models.CharField(max_length=120, blank=True, default="")
+    socket = models.CharField(max_length=200, blank=True, default="")
+    note = models.CharField(max_length=500, blank=True, default="")
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    wanted_at = models.DateTimeField()  # when somebody last asked for it
+
+    class Meta:
+        constraints = [
+            status_check("engineserver"),
+            models.CheckConstraint(
+                condition=Q(policy__isnull=False) ^ Q(reward_model__isnull=False), name="server_of_one_model"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Evaluation(models.Model):

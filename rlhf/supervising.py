@@ -21,7 +21,7 @@ from django.conf import settings
 
 from feedback.errors import Conflict, NotFound, PlumblineError, StaleTransition, Unavailable
 
-from . import attempts, bases, exit_reasons, progress, run_dirs, spec
+from . import attempts, bases, exit_reasons, progress, run_dirs, run_samples, spec
 from .models import Run
 from .run_dirs import run_dir
 from .run_kinds import KINDS
@@ -176,10 +176,12 @@ def limit_memory(pid: int, megabytes: int) -> None:
 def _watch(run: Run, child: subprocess.Popen[bytes]) -> int:
     folder = run_dir(run)
     reader = progress.Reader(folder / "progress.jsonl")
+    samples = run_samples.Reader(run, folder / "samples.jsonl")
     asked_at = None
     while True:
         code = child.poll()
         columns = progress.store(run, reader.new())
+        samples.copy()
         attempts.beat(run, log_tail=progress.log_tail(folder), **columns)
         if code is not None:
             return code

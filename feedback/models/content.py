@@ -74,6 +74,7 @@ class Policy(models.Model):
     decoding = models.JSONField(default=dict, blank=True)
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
     note = models.CharField(max_length=300, blank=True, default="")
+    archived_at = models.DateTimeField(null=True, blank=True)  # out of sight, never out of lineage
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

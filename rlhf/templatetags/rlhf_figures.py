@@ -19,6 +19,16 @@ def share(value: Any) -> str:
 
 
 @register.filter
+def figure(value: Any) -> str:
+    """A number of any size in three or four digits: 0.0001, 0.693, 12.4, 1,234."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+        return "–" if value is None or isinstance(value, float) else str(value)
+    if value and abs(value) < 1e-3:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+@register.filter
 def percent(value: Any) -> str:
     return f"{value:.0%}" if isinstance(value, int | float) and value == value else "–"
 

@@ -1,10 +1,12 @@
-// The curves of a run: asks for its figures every two seconds until it has finished, and draws them.
+// The curves of a run, or of several on one chart a figure: asks every two seconds until all have finished.
 "use strict";
 (() => {
   const box = document.getElementById("curves");
   const log = document.getElementById("log");
   if (!box || !window.Chart) return;
   const charts = new Map();
+  const LINES = ["--accent", "--warn", "--good", "--bad", "--ink-soft", "--ink"];
+  const DASHES = [[], [6, 4], [2, 3], [10, 4, 2, 4], [1, 4], [14, 4]];
 
   // A token may be light-dark(...), which a canvas cannot read: let the browser resolve it.
   function colour(token) {
@@ -14,65 +16,77 @@
     return resolved;
   }
 
+  function element(name, className, words = "") {
+    const made = document.createElement(name);
+    made.className = className;
+    made.textContent = words;
+    return made;
+  }
+
   function figure(curve) {
-    const card = document.createElement("figure");
-    card.className = "card curve";
-    const title = document.createElement("figcaption");
-    const head = document.createElement("h3");
-    head.textContent = curve.title;
-    const now = document.createElement("span");
-    now.className = "num soft";
-    title.append(head, now);
-    const frame = document.createElement("div");
-    frame.className = "curve-frame";
+    const card = element("figure", "card curve");
+    const title = element("figcaption", "");
+    const now = element("span", "num soft");
+    title.append(element("h3", "", curve.title), now);
+    const frame = element("div", "curve-frame");
     const canvas = document.createElement("canvas");
     canvas.setAttribute("role", "img");
     frame.append(canvas);
-    const hint = document.createElement("p");
-    hint.className = "small soft";
-    hint.textContent = curve.healthy ? `Healthy: ${curve.healthy}` : "";
-    card.append(title, frame, hint);
+    const warning = element("p", "small curve-warning");
+    card.append(title, frame, element("p", "small soft", curve.healthy ? `Healthy: ${curve.healthy}` : ""), warning);
     box.append(card);
-    return { now, canvas, chart: new Chart(canvas, options()) };
+    return { now, canvas, warning, chart: new Chart(canvas, options()) };
   }
 
   function options() {
     const axis = { grid: { color: colour("--line") }, ticks: { color: colour("--ink-soft"), maxTicksLimit: 6 }, border: { color: colour("--line") } };
     return {
       type: "line",
-      data: { datasets: [{ data: [], borderColor: colour("--accent"), backgroundColor: colour("--accent"), borderWidth: 2, pointRadius: 0, pointHitRadius: 12, tension: 0 }] },
+      data: { datasets: [] },
       options: {
         animation: false, responsive: true, maintainAspectRatio: false, parsing: false, normalized: true,
         scales: { x: { ...axis, type: "linear", title: { display: true, text: "step", color: colour("--ink-soft") } }, y: axis },
-        plugins: { legend: { display: false } },
+        plugins: { legend: { display: false, labels: { color: colour("--ink"), boxWidth: 24 } } },
       },
+    };
+  }
+
+  function line(points, n, label) {
+    const tint = colour(LINES[n % LINES.length]);
+    return {
+      label, data: points.map(([x, y]) => ({ x, y })), borderColor: tint, backgroundColor: tint, borderWidth: 2,
+      borderDash: DASHES[n % DASHES.length], pointRadius: points.length < 3 ? 3 : 0, pointHitRadius: 12, tension: 0,
     };
   }
 
   function draw(curve) {
     if (!charts.has(curve.name)) charts.set(curve.name, figure(curve));
-    const { now, canvas, chart } = charts.get(curve.name);
-    const [step, value] = curve.points.at(-1);
-    chart.data.datasets[0].data = curve.points.map(([x, y]) => ({ x, y }));
-    chart.data.datasets[0].pointRadius = curve.points.length < 3 ? 3 : 0;
+    const { now, canvas, warning, chart } = charts.get(curve.name);
+    const lines = curve.lines || [{ run: curve.title, points: curve.points }];
+    chart.data.datasets = lines.map(({ run, points }, n) => line(points, n, run));
+    chart.options.plugins.legend.display = Boolean(curve.lines);
     chart.update("none");
-    now.textContent = `${value.toPrecision(3)} at step ${step}`;
-    canvas.setAttribute("aria-label", `${curve.title}: ${value.toPrecision(3)} at step ${step}, ${curve.points[0][1].toPrecision(3)} at the start`);
+    const ends = lines.map(({ run, points }) => {
+      const [step, value] = points.at(-1);
+      return `${curve.lines ? `${run} ` : ""}${value.toPrecision(3)} at step ${step}`;
+    });
+    now.textContent = curve.lines ? "" : ends[0];
+    warning.textContent = (!curve.lines && curve.warning) || "";
+    canvas.setAttribute("aria-label", `${curve.title}: ${ends.join("; ")}; ${lines[0].points[0][1].toPrecision(3)} at the start`);
   }
 
+  let latest = [];
+
   function recolour() {
-    for (const { chart } of charts.values()) {
-      const fresh = options();
-      Object.assign(chart.data.datasets[0], { borderColor: fresh.data.datasets[0].borderColor, backgroundColor: fresh.data.datasets[0].backgroundColor });
-      chart.options = fresh.options;
-      chart.update("none");
-    }
+    for (const { chart } of charts.values()) chart.options = options().options;
+    latest.forEach(draw);
   }
 
   function show(figures) {
-    document.getElementById("no-curves").hidden = figures.curves.length > 0;
-    figures.curves.forEach(draw);
-    if (figures.log && log.textContent !== figures.log) {
+    latest = figures.curves;
+    document.getElementById("no-curves").hidden = latest.length > 0;
+    latest.forEach(draw);
+    if (log && figures.log && log.textContent !== figures.log) {
       const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
       log.textContent = figures.log;
       if (atEnd) log.scrollTop = log.scrollHeight;
@@ -94,6 +108,6 @@
 
   document.addEventListener("plumbline:theme", recolour);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
-  log.scrollTop = log.scrollHeight;
+  if (log) log.scrollTop = log.scrollHeight;
   look();
 })();

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.django_db
 
 LISTS = ("loops", "runs", "datasets", "policies", "decisions")
 FOR_ALL = {"teach", "teach-start", "teach-vote", "teach-undo"}
+CHOOSERS = {"runs-compare", "runs-compare-metrics"}  # pages that offer a choice when nothing is chosen
 NAMES = sorted(p.name for p in urls.urlpatterns if p.name and p.name not in FOR_ALL)
 POSTED = {"loop-go", "loop-retry", "loop-pause", "run-cancel", "run-resume", "promote", "rollback", "decision-override"}
 
@@ -42,6 +43,7 @@ def every_page() -> list[str]:
     decision, dataset = Decision.objects.get(), RewardDataset.objects.get()
     return [
         *(reverse(f"rlhf:{name}") for name in LISTS),
+        reverse("rlhf:runs-compare") + "?" + "&".join(f"runs={run.pk}" for run in Run.objects.filter(kind="dpo")),
         reverse("rlhf:loop", args=["demo"]),
         reverse("rlhf:loop", args=["demo"]) + "?round=1",
         *(reverse("rlhf:run", args=[run.pk]) for run in Run.objects.all()),
@@ -72,7 +74,7 @@ def test_what_changes_something_answers_to_post_alone(name: str) -> None:
     assert signed_in().get(address(name)).status_code == 405
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in LISTS])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in (*LISTS, *CHOOSERS)])
 def test_what_does_not_exist_is_not_found(name: str) -> None:
     client = signed_in()
     ask = client.post if name in POSTED else client.get

@@ -6,7 +6,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
+from rlhf import run_samples
 from rlhf.models import Run, RunMetric
 from rlhf.views.runs import POINTS
 from tests.factories import make_user
@@ -100,3 +102,60 @@ def test_a_failed_run_goes_on_after_resume(client: Client) -> None:
 def test_what_a_log_holds_is_text_and_never_markup(client: Client) -> None:
     run = make_run(status="running", log_tail="<script>alert(1)</script>")
     assert "<script>alert(1)" not in page(client, run)
+
+
+def test_an_ill_curve_is_told_on_the_page_and_beside_the_curve(client: Client) -> None:
+    run = make_run("grpo", status="running")
+    RunMetric.objects.bulk_create(
+        RunMetric(run=run, step=n, name="completions/mean_length", value=50 + 5 * n, at=timezone.now())
+        for n in range(1, 41)
+    )
+    assert "length itself is being rewarded" in page(client, run)
+    assert "length itself is being rewarded" in figures(client, run)["curves"][0]["warning"]
+
+
+def test_figures_stand_in_a_table_too_with_the_last_step_in_it(client: Client) -> None:
+    run = make_run(status="running")
+    add_metrics(run, 100)
+    table = client.get(reverse("rlhf:run-figures", args=[run.pk])).content.decode()
+    assert ">100</th>" in table and table.count("<tr>") == 1 + 15
+    assert "0.29" in table
+
+
+def test_what_a_run_took_is_shown_with_its_cost(client: Client, settings: Settings) -> None:
+    settings.PLUMBLINE_PRICE_PER_HOUR = 2.0
+    run = make_run(status="done", attempt=1, result={"seconds": 1800.0, "tokens": 12345, "peak_memory_mb": 990})
+    shown = page(client, run)
+    for words in ("30 min", "12,345", "990 MB", "1.00", "at 2 an hour"):
+        assert words in shown, words
+
+
+def test_without_a_price_no_cost_is_shown(client: Client) -> None:
+    run = make_run(status="done", attempt=1, result={"seconds": 1800.0})
+    assert "an hour" not in page(client, run)
+
+
+def test_sample_answers_stand_side_by_side_by_step(client: Client) -> None:
+    run = make_run(status="running")
+    rows = [{"step": step, "prompt": "Say hello.", "content": f"Hello *{step}*"} for step in (0, 20)]
+    run_samples.store(run, [*rows, {**rows[1], "content": "Hello, later"}])
+    shown = page(client, run)
+    assert "<em>0</em>" in shown and "Hello, later" in shown and "<em>20</em>" not in shown
+
+
+def test_runs_are_compared_by_what_differs_and_on_one_chart(client: Client) -> None:
+    a, b = (make_run(status="done", config={"lr": lr, "beta": 0.1}) for lr in (1e-4, 5e-5))
+    for run in (a, b):
+        add_metrics(run, 5)
+    query = {"runs": [str(a.pk), str(b.pk), "no-id", str(a.pk)]}
+    shown = client.get(reverse("rlhf:runs-compare"), query).content.decode()
+    assert "0.0001" in shown and "0.00005" in shown and ">beta<" not in shown
+    curves = client.get(reverse("rlhf:runs-compare-metrics"), query).json()["curves"]
+    assert [line["run"][0] for line in curves[0]["lines"]] == ["A", "B"]
+
+
+def test_a_comparison_of_nothing_offers_the_runs_that_have_figures(client: Client) -> None:
+    run = make_run(status="done")
+    add_metrics(run, 5)
+    shown = client.get(reverse("rlhf:runs-compare")).content.decode()
+    assert "Choose two runs or more" in shown and str(run.pk) in shown
