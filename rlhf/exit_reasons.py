@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlhf.spec import EXIT_DONE, EXIT_LOCKED, EXIT_STOPPED, EXIT_USER_ERROR
+
+OWN_CODES = (EXIT_DONE, EXIT_STOPPED, EXIT_USER_ERROR, EXIT_LOCKED)
 KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}  # the second by way of a shell or torchrun
 CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 MEMORY_HELP = (
@@ -66,6 +70,18 @@ SIGNS = [
         "The base is not a language model that transformers knows.",
     ),
 ]
+
+
+def told_code(code: int, folder: Path, attempt: int) -> int:
+    """The engine's own exit code: launchers such as torchrun make 1 of every failure, so it is in exit.json too."""
+    if code in OWN_CODES:
+        return code
+    try:
+        told = json.loads((folder / "exit.json").read_text())
+    except (OSError, ValueError):
+        return code
+    own = isinstance(told, dict) and told.get("attempt") == attempt and told.get("code") in OWN_CODES
+    return int(told["code"]) if own else code
 
 
 def explain(code: int, log: str, *, memory_kills: int = 0) -> Reason:

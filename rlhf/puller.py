@@ -30,6 +30,7 @@ import httpx
 
 from rlhf import digests
 from rlhf.engine.run_dir import read_lines, write_atomically
+from rlhf.exit_reasons import told_code
 from rlhf.spec import EXIT_DONE, EXIT_LOCKED, EXIT_USER_ERROR
 
 log = logging.getLogger("plumbline.puller")
@@ -321,7 +322,7 @@ class Puller:
                 start_new_session=True,
             )  # fmt: skip
         try:
-            return self._watch(job, child, reporter)
+            return told_code(self._watch(job, child, reporter), job.folder, job.attempt)
         finally:
             kill_group(child, signal.SIGKILL)
             assert child.stdin is not None

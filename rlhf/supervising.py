@@ -136,7 +136,7 @@ def _supervise(run: Run, slot: int) -> attempts.Ending:
         child.stdin.close()
         child.wait()
     return attempts.Ending(
-        code=code,
+        code=exit_reasons.told_code(code, folder, run.attempt),
         folder=folder,
         log=progress.log_tail(folder, since=begin),
         moved_on=progress.steps_seen(folder) > before,

@@ -3,7 +3,8 @@
     python scripted_engine.py RUN_DIR
 
 RUN_DIR/script.json holds {"exit", "progress", "seconds", "error", "crash_until", "progress_before_crash", "says",
-"raw_progress", "no_output", "signal", "hold", "ignore_stop", "weights"}, all optional.
+"raw_progress", "no_output", "signal", "hold", "ignore_stop", "weights",
+"exit_json"}, all optional.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def main(folder: Path) -> int:
             stream.write(script["raw_progress"])
     for step, metrics in enumerate(script.get("progress", []), start=1):
         report(folder, step, len(script["progress"]), metrics)
+    if "exit_json" in script:
+        (folder / "exit.json").write_text(json.dumps(script["exit_json"]))
     end = time.monotonic() + script.get("seconds", 0)
     while time.monotonic() < end:
         if (folder / "stop").exists() and not script.get("ignore_stop"):

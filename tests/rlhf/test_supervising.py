@@ -24,6 +24,7 @@ from rlhf import artifacts, run_dirs, runs, supervising
 from rlhf.models import Base, Run
 from rlhf.run_kinds import KINDS
 from tests.factories import make_policy
+from tests.factories_rlhf import make_built_dataset
 from tests.rlhf.scripted import ENGINE, carried_out, ordered, scripted  # noqa: F401
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("scripted")]
@@ -42,6 +43,28 @@ def test_a_finished_run_publishes_its_artifact_and_registers_what_it_made() -> N
 def test_a_users_error_fails_the_run_in_the_engines_words() -> None:
     run = carried_out(ordered(error={"code": "bad_config", "message": "lr is too large", "field": "config.lr"}))
     assert (run.status, run.note, run.error["field"]) == ("failed", "lr is too large", "config.lr")
+
+
+def test_what_a_launcher_makes_of_the_engines_code_is_read_from_what_the_engine_wrote(settings: Any) -> None:
+    settings.PLUMBLINE_LAUNCHER = f"bash -c '{{python}} {ENGINE} {{run_dir}} || exit 1'"
+    script = {"error": {"code": "bad", "message": "lr is too large"}, "exit_json": {"code": 20, "attempt": 1}}
+    run = carried_out(ordered(**script))
+    assert (run.status, run.note) == ("failed", "lr is too large")
+    stale = carried_out(ordered(**script | {"exit_json": {"code": 20, "attempt": 9}}))
+    assert stale.status == "queued" and "exit code 1" in stale.note
+
+
+@pytest.mark.slow
+def test_two_processes_under_torchrun_make_one_policy(settings: Any, tiny_model: Path) -> None:
+    torchrun = "{python} -m torch.distributed.run --standalone --nproc_per_node 2"
+    settings.PLUMBLINE_LAUNCHER = f"env OMP_NUM_THREADS=1 {torchrun} -m rlhf.engine {{run_dir}}"
+    settings.PLUMBLINE_BASES = {"tiny": str(tiny_model)}
+    policy, dataset = make_policy("mine", kind="local", base="tiny"), make_built_dataset()
+    config = {"max_steps": 2, "batch_size": 2, "warmup_steps": 0}
+    run = carried_out(runs.start(kind="dpo", dataset=dataset, policy=policy, config=config))
+    assert run.status == "done", (run.note, run.log_tail)
+    assert run.result["processes"] == 2 and run.produced_policy is not None
+    assert list(run.metrics.filter(name="loss").order_by("step").values_list("step", flat=True)) == [1, 2]
 
 
 def test_a_crash_is_tried_again_and_finishes_once() -> None:
@@ -161,6 +184,29 @@ def test_a_memory_limit_ends_the_run_in_one_clear_line(settings: Any) -> None:
     run = carried_out(ordered())
     assert (run.status, run.error["code"]) == ("failed", "out_of_memory")
     assert "PLUMBLINE_RUN_MEMORY_MB" in run.note
+
+
+@pytest.mark.slow
+def test_the_real_engine_out_of_memory_says_so_and_promotes_nothing(settings: Any, tiny_model: Path) -> None:
+    settings.PLUMBLINE_LAUNCHER = "{python} -m rlhf.engine {run_dir}"
+    settings.PLUMBLINE_RUN_MEMORY_MB = 900
+    settings.PLUMBLINE_BASES = {"tiny": str(tiny_model)}
+    config = {"examples": 20000, "batch_size": 1024, "steps": 5}
+    run = carried_out(runs.start(kind="pretrain", base="big", config=config))
+    assert (run.status, run.error and run.error["code"]) == ("failed", "out_of_memory"), (run.note, run.log_tail)
+    assert run.attempt == 1 and "PLUMBLINE_RUN_MEMORY_MB" in run.note
+    assert not Base.objects.filter(name="big").exists() and not run.artifact
+
+
+@pytest.mark.slow
+def test_training_that_leaves_the_numbers_stops_and_says_so(settings: Any, tiny_model: Path) -> None:
+    settings.PLUMBLINE_LAUNCHER = "{python} -m rlhf.engine {run_dir}"
+    settings.PLUMBLINE_BASES = {"tiny": str(tiny_model)}
+    policy, dataset = make_policy("mine", kind="local", base="tiny"), make_built_dataset()
+    config = {"max_steps": 12, "batch_size": 2, "warmup_steps": 0, "lr": 1.0, "beta": 100.0}
+    run = carried_out(runs.start(kind="dpo", dataset=dataset, policy=policy, config=config))
+    assert (run.status, run.error and run.error["code"]) == ("failed", "diverged"), (run.note, run.log_tail)
+    assert run.produced_policy is None and not run.artifact and "\n" not in run.note
 
 
 def test_a_launcher_that_is_not_there_is_named(settings: Any) -> None:
