@@ -210,3 +210,28 @@ def make_world() -> Loop:
     failed = make_run("generate", status="failed", policy=decision.live, finished_at=timezone.now())
     Run.objects.filter(pk=failed.pk).update(error={"code": "disk", "message": "No space left on device."})
     return loop
+
+
+def make_ballot(
+    *voters: User,
+    prompts: int = 60,
+    rule: Rule | None = None,
+    new: str = "What the candidate says about {n}.",
+    old: str = "What is live says about {n}.",
+    demo: bool = False,
+    **settings: Any,
+) -> Decision:
+    """An open decision over an alias of its own; `new` and `old` are the sides' answers, {n} the prompt's number."""
+    label_queue = make_queue(members=voters, demo=demo)
+    live, candidate = make_policy(), make_policy()
+    drawn = [make_prompt(split="gate") for _ in range(prompts)]
+    for n, prompt in enumerate(drawn):
+        make_response(prompt, old.format(n=n), policy=live)
+        make_response(prompt, new.format(n=n), policy=candidate)
+    alias = settings.pop("alias", f"alias-{next(_n)}")
+    if deployments.live(alias) is None:
+        deployments.promote(policy=live, alias=alias)
+    return gates.open_decision(
+        candidate=candidate, live=live, prompts=drawn, rule=rule or Rule(limit=prompts), label_queue=label_queue,
+        alias=alias, **settings,
+    )  # fmt: skip

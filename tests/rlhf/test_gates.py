@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from feedback import assigning, judging
 from feedback.errors import Conflict, NotAllowed
-from feedback.models import Judgment, Prompt, Queue, User
+from feedback.models import Assignment, Judgment, Prompt, Queue, User
 from feedback.stats.sequential import Rule
 from rlhf import deployments, gates
 from rlhf.models import Decision
@@ -160,3 +163,149 @@ def test_the_gate_queue_names_no_policy() -> None:
     decision = open_gate(make_user())
     words = f"{decision.queue.slug} {decision.queue.title} {decision.queue.guidelines}"
     assert decision.candidate.slug not in words and decision.live.slug not in words
+
+
+def test_a_lease_that_ran_out_while_it_was_read_counts_half_and_a_late_answer_changes_nothing() -> None:
+    """Handing the item on would let slow readers' losses be voted on again."""
+    slow, quick = make_user(), make_user()
+    decision = open_gate(slow)
+    decision.queue.memberships.create(user=quick)
+    lease = assigning.claim(queue=decision.queue, annotator=slow)
+    assert lease is not None
+    for _ in range(3):
+        vote(decision.queue, quick, True)
+    Assignment.objects.filter(pk=lease.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    assigning.release_expired()
+    gates.consume(decision=decision)
+    assert [v["why"] for v in decision.figures["votes"]] == ["unusable", "candidate", "candidate", "candidate"]
+    vote(decision.queue, quick, True)  # the next item, not the one that was given up
+    judging.judge(assignment_id=lease.pk, annotator=slow, body={"choice": "A"})
+    assert [v["x"] for v in gates.votes(decision)] == [0.5, 1, 1, 1, 1]
+
+
+def test_an_item_fetched_ahead_that_nobody_saw_goes_to_the_next_person() -> None:
+    ann, ben = make_user(), make_user()
+    decision = open_gate(ann)
+    decision.queue.memberships.create(user=ben)
+    assigning.claim(queue=decision.queue, annotator=ann)
+    ahead = assigning.claim(queue=decision.queue, annotator=ann, ahead=True)
+    assert ahead is not None and ahead.shown_at is None
+    Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assigning.release_expired()
+    gates.consume(decision=decision)
+    assert [v["why"] for v in gates.votes(decision)] == ["unusable"]
+    second = assigning.claim(queue=decision.queue, annotator=ben)
+    assert second is not None and second.item == ahead.item
+
+
+def test_a_verdict_over_what_is_no_longer_live_turns_nothing_and_says_so() -> None:
+    ann = make_user()
+    decision = open_gate(ann)
+    other = make_policy("hotfix")
+    deployments.promote(policy=other, alias="production", force=True, reason="an outage")
+    for _ in range(16):
+        vote(decision.queue, ann, True)
+    gates.consume(decision=decision)
+    assert decision.status == "promoted" and deployments.live("production") == other
+    assert "production was not turned: hotfix went live" in gates.sentence(decision)
+
+
+def test_a_vote_can_be_stopped_with_a_reason_and_what_was_read_is_used_up() -> None:
+    ann, eve = make_user(), make_user(role="engineer")
+    decision = open_gate(ann)
+    for _ in range(3):
+        vote(decision.queue, ann, True)
+    gates.consume(decision=decision)
+    with pytest.raises(NotAllowed, match="Say why"):
+        gates.abandon(decision=decision, actor=eve, reason="")
+    gates.abandon(decision=decision, actor=eve, reason="The candidate leaks names.")
+    assert (decision.status, decision.queue.status) == ("abandoned", "closed")
+    assert Prompt.objects.filter(gate_uses=1).count() == 3
+    assert gates.sentence(decision) == "Abandoned after 3 of 3 votes: The candidate leaks names."
+
+
+def anchored(ann: User) -> Decision:
+    """The fourth promotion of an alias is at stake."""
+    alias, policies = "staging", [make_policy() for _ in range(4)]
+    deployments.promote(policy=policies[0], alias=alias)
+    for policy in policies[1:]:
+        deployments.promote(policy=policy, alias=alias, force=True, reason="earlier rounds")
+    candidate, prompts = make_policy(), [make_prompt(split="gate") for _ in range(40)]
+    for n, prompt in enumerate(prompts):
+        for policy in (policies[0], policies[3], candidate):
+            make_response(prompt, f"{policy.slug} on {n}", policy=policy)
+    anchor = gates.anchor_due(alias, candidate)
+    assert anchor == policies[0]
+    return gates.open_decision(
+        candidate=candidate, live=policies[3], prompts=prompts, rule=Rule(limit=40),
+        label_queue=make_queue(members=(ann,)), alias=alias, anchor=anchor,
+    )  # fmt: skip
+
+
+def test_every_fourth_promotion_asks_for_the_anchor() -> None:
+    live, candidate = make_policy(), make_policy()
+    deployments.promote(policy=live, alias="production")
+    due = []
+    for n in range(8):
+        due.append(gates.anchor_due("production", candidate) is not None)
+        deployments.promote(policy=make_policy(), alias="production", force=True, reason=f"round {n}")
+    assert due == [False, False, False, True, False, False, False, True]
+
+
+def test_the_anchors_ballot_opens_when_the_first_is_won_and_runs_from_the_other_end() -> None:
+    ann = make_user()
+    decision = anchored(ann)
+    assert decision.anchor_queue is not None and decision.anchor_queue.status == "draft"
+    assert [e["prompt"] for e in decision.anchor_entries] == [e["prompt"] for e in decision.entries][::-1]
+    for _ in range(16):
+        vote(decision.queue, ann, True)
+    gates.consume(decision=decision)
+    assert decision.status == "voting" and decision.anchor_queue.status == "open"
+    assert "against the anchor not decided yet" in gates.sentence(decision)
+
+
+@pytest.mark.parametrize(("wins", "status"), [(True, "promoted"), (False, "refused")])
+def test_both_ballots_must_be_won(wins: bool, status: str) -> None:
+    ann = make_user()
+    decision = anchored(ann)
+    for _ in range(16):
+        vote(decision.queue, ann, True)
+    gates.consume(decision=decision)
+    assert decision.anchor_queue is not None
+    for _ in range(16):
+        vote(decision.anchor_queue, ann, wins)
+    gates.consume(decision=decision)
+    assert decision.status == status and decision.figures["decided"] == "promote"
+    assert ("against the anchor" in gates.sentence(decision)) and decision.figures["anchor"]["n"] == (
+        16 if wins else 11
+    )
+    assert (deployments.live("staging") == decision.candidate) is wins
+    assert Prompt.objects.filter(gate_uses=1).count() == (32 if wins else 27), "each prompt is used up once"
+
+
+def test_a_ballot_that_is_won_stays_won_while_the_anchor_is_voted_on() -> None:
+    ann = make_user()
+    decision = anchored(ann)
+    for _ in range(16):
+        vote(decision.queue, ann, True)
+    gates.consume(decision=decision)
+    judging.withdraw_rows(Judgment.objects.all(), reason="asked", actor=None)
+    gates.consume(decision=decision)
+    assert decision.figures["score"] == 16 and decision.status == "voting"
+
+
+def test_a_decision_stores_what_it_rests_on() -> None:
+    people = [make_user() for _ in range(3)]
+    decision = open_gate(people[0])
+    for person in people[1:]:
+        decision.queue.memberships.create(user=person)
+    for n in range(16):
+        vote(decision.queue, people[n % 3], True)
+    gates.consume(decision=decision)
+    found = Decision.objects.get(pk=decision.pk)
+    assert found.rule["name"] == "sprt" and len(found.entries) == 60
+    assert all(v["judgment"] for v in found.figures["votes"])
+    assert {row["name"] for row in found.figures["guardrails"]} >= {"finish", "repetition", "length"}
+    assert found.figures["robustness"]["people"] == 3
+    assert found.figures["rates"]["alpha"] == 0.05 and found.figures["rates"]["worse"] < 0.015
+    assert found.figures["predicted"] is None and found.figures["apart"] is False
