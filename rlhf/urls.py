@@ -36,4 +36,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("decisions/", decisions.index, name="decisions"),
     path("decisions/<uuid:pk>/", decisions.page, name="decision"),
     path("decisions/<uuid:pk>/override/", decisions.override, name="decision-override"),
+    path("decisions/<uuid:pk>/abandon/", decisions.abandon, name="decision-abandon"),
 ]

@@ -29,6 +29,14 @@ def figure(value: Any) -> str:
 
 
 @register.filter
+def decimals(value: Any) -> str:
+    """.025, .0005: a small probability with two digits that count."""
+    if not isinstance(value, int | float) or value != value:
+        return "–"
+    return "0" if value == 0 else f"{value:.2g}".replace("0.", ".", 1)
+
+
+@register.filter
 def percent(value: Any) -> str:
     return f"{value:.0%}" if isinstance(value, int | float) and value == value else "–"
 

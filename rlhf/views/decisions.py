@@ -16,7 +16,7 @@ from feedback.errors import Conflict, PlumblineError
 from feedback.models import Prompt, Response
 from feedback.stats.sequential import confidence_sequence
 
-from .. import gates
+from .. import gates, guardrails, verdicts
 from ..models import Decision, Deployment
 from . import drawing
 from .access import engineers
@@ -59,6 +59,19 @@ def override(request: HttpRequest, pk: UUID) -> HttpResponse:
     return redirect("rlhf:decision", pk)
 
 
+@engineers
+@require_POST
+def abandon(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Stop a vote that is under way."""
+    decision = get_object_or_404(Decision, pk=pk)
+    try:
+        gates.abandon(decision=decision, actor=request.user, reason=request.POST.get("reason", ""))  # type: ignore[arg-type]
+        messages.success(request, "The vote is stopped. What was read stays stored.")
+    except PlumblineError as wrong:
+        messages.error(request, wrong.message)
+    return redirect("rlhf:decision", pk)
+
+
 def standing(decision: Decision) -> dict[str, Any]:
     """The sentence and the figures in the short form that other pages show as well."""
     return {"sentence": gates.sentence(decision), "figures": decision.figures, "simulated": simulated(decision)}
@@ -71,19 +84,71 @@ def simulated(decision: Decision) -> bool:
 
 def decision_context(decision: Decision) -> dict[str, Any]:
     figures = decision.figures
-    xs = [vote["x"] for vote in figures.get("votes", [])]
     deployment = Deployment.objects.filter(alias=decision.alias).first()
     return {
         "decision": decision,
         "standing": standing(decision),
         "figures": figures,
         "votes": figures.get("votes", []),
-        "interval": interval_chart(xs, decision.rule.get("alpha", 0.05)) if xs else None,
-        "path": path_chart(figures) if xs else None,
+        "ballots": [ballot for ballot in charts(decision) if ballot["interval"]],
         "live_now": deployment is not None and deployment.policy_id == decision.candidate_id,
+        "shares": shares(figures) if decision.decided_at and figures.get("n") else [],
+        "guards": guards(decision),
+        "joint": guardrails.joint_pass_rate(decision.guardrails) if decision.status != "preparing" else None,
+        "rates": figures.get("rates") or verdicts.error_rates(gates.parse_rule(decision.rule), decision.alias),
         "samples": before_and_after(decision),
+        "runs": decision.runs.order_by("created_at"),
+        "voters": decision.queue.memberships.count(),
         "round": getattr(decision, "round", None),
     }
+
+
+def charts(decision: Decision) -> list[dict[str, Any]]:
+    """Against live, and against the anchor where that was asked: the confidence sequence and the rule's statistic."""
+    sides = [(decision.live.slug, decision.figures)]
+    if decision.anchor is not None and decision.figures.get("anchor"):
+        sides.append((decision.anchor.slug, decision.figures["anchor"]))
+    alpha = decision.rule.get("alpha", 0.05)
+    return [
+        {
+            "opponent": slug,
+            "figures": f,
+            "interval": interval_chart([v["x"] for v in f["votes"]], alpha) if f.get("votes") else None,
+            "path": path_chart(f) if f.get("votes") else None,
+        }
+        for slug, f in sides
+    ]
+
+
+SHARES_SAY = (
+    ("people", "People’s votes", "the evidence; interval valid at every look"),
+    ("length_controlled", "At equal length", "the same votes with length taken out"),
+    ("style_controlled", "In equal style", "length, lists, headings and bold taken out"),
+    ("predicted", "Predicted by the reward model", "trained on the same labels: decides nothing"),
+)
+
+
+def shares(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """The people's win rate beside the ones that only explain it; bars from 0 to 1."""
+    people = {"value": figures["share"], "low": figures["low"], "high": figures["high"], "n": figures["n"]}
+    found = {**figures, "people": people}
+    return [
+        {"name": name, "says": says, "figure": found.get(key), "first": key == "people", **_bar(found.get(key))}
+        for key, name, says in SHARES_SAY
+    ]
+
+
+def _bar(figure: dict[str, Any] | None) -> dict[str, Any]:
+    if figure is None:
+        return {}
+    return {name: round(100 * figure[name], 1) for name in ("value", "low", "high")}
+
+
+def guards(decision: Decision) -> list[dict[str, Any]]:
+    """The guardrails as declared, with what came out once the votes have decided. None while answers are made."""
+    if decision.status == "preparing":
+        return []
+    return decision.figures.get("guardrails") or decision.guardrails
 
 
 def interval_chart(votes: list[float], alpha: float) -> dict[str, Any]:
@@ -117,7 +182,7 @@ def path_chart(figures: dict[str, Any]) -> dict[str, Any]:
 
 def before_and_after(decision: Decision) -> list[dict[str, Any]]:
     """Five prompts drawn by the decision's seed, with both answers. Nothing while people still vote on them."""
-    if decision.status == "voting":
+    if decision.status in ("preparing", "voting"):
         return []
     entries = sorted(decision.entries, key=lambda entry: entry["prompt"])
     drawn = random.Random(decision.seed).sample(entries, min(SHOWN, len(entries)))

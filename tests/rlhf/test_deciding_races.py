@@ -65,6 +65,7 @@ def _die_at(verb: str, decision: Decision) -> None:
         return real(name, *args, **more)
 
     try:
+        getattr(connection, "_connection_pools", {}).clear()  # PostgreSQL's pool lives in the parent
         events.record = record  # type: ignore[assignment]
         gates.consume(decision=decision)
     finally:

@@ -19,7 +19,17 @@ LISTS = ("loops", "runs", "datasets", "policies", "decisions")
 FOR_ALL = {"teach", "teach-start", "teach-vote", "teach-undo"}
 CHOOSERS = {"runs-compare", "runs-compare-metrics"}  # pages that offer a choice when nothing is chosen
 NAMES = sorted(p.name for p in urls.urlpatterns if p.name and p.name not in FOR_ALL)
-POSTED = {"loop-go", "loop-retry", "loop-pause", "run-cancel", "run-resume", "promote", "rollback", "decision-override"}
+POSTED = {
+    "loop-go",
+    "loop-retry",
+    "loop-pause",
+    "run-cancel",
+    "run-resume",
+    "promote",
+    "rollback",
+    "decision-override",
+    "decision-abandon",
+}
 
 
 def signed_in(role: str = "engineer") -> Client:
