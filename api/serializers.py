@@ -457,15 +457,38 @@ class ChangeOut(s.Serializer[Any]):
     at = s.DateTimeField()
 
 
+class DecisionIn(Shape):
+    candidate = Text(help_text="The policy that might go live.")
+    queue = Text(help_text="The queue whose people vote and whose guidelines they read.")
+    alias = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80, required=False, default="production")
+    rule = s.DictField(required=False, default=dict, help_text="name: sprt, betting or mixture; alpha, p1, limit, ...")
+    guardrails = s.DictField(required=False, default=dict, help_text="Margins by name; null leaves one out.")
+    alternatives = s.IntegerField(
+        required=False, default=1, min_value=1, max_value=100, help_text="Candidates of this round, which share alpha."
+    )
+    reward_model = Text(required=False, allow_null=True, default=None, help_text="Whose prediction stands beside.")
+    prompt_filter = s.DictField(required=False, default=dict, help_text="Metadata that the gate prompts carry.")
+    seed = s.IntegerField(required=False, default=0, min_value=0, max_value=2**31 - 1)
+
+
+class ReasonIn(Shape):
+    reason = Text(max_length=500)
+
+
 class DecisionOut(s.Serializer[Any]):
     id = s.UUIDField()
     alias = s.CharField()
     candidate = s.CharField()
     live = s.CharField()
-    status = s.CharField()
+    anchor = s.CharField(allow_null=True)
+    status = s.CharField(help_text="preparing, voting, promoted, refused or abandoned")
     sentence = s.CharField()
     rule = s.DictField()
+    alternatives = s.IntegerField()
+    guardrails = s.ListField(child=s.DictField(), help_text="As declared before the first vote, with their power.")
     figures = s.DictField()
+    marks = s.ListField(child=s.DictField(), help_text="Votes taken back afterwards, with the figures without them.")
+    note = s.CharField(allow_blank=True)
     queue = s.CharField()
     simulated = s.BooleanField()
     override_reason = s.CharField(allow_null=True)

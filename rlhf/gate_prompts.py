@@ -150,13 +150,13 @@ def _used_by_decisions(keys: set[str]) -> list[int]:
 
 
 def a_year(alias: str | None = None) -> float | None:
-    """Decisions a year at the pace of the last 365 days; None before there are two to tell a pace by."""
+    """Decisions a year at the pace of the last 365 days; None before two weeks and three decisions tell a pace."""
     since = timezone.now() - timedelta(days=365)
     found = Decision.objects.filter(created_at__gt=since)
     if alias is not None:
         found = found.filter(alias=alias)
     times = list(found.order_by("created_at").values_list("created_at", flat=True))
-    if len(times) < 2:
+    days = (timezone.now() - times[0]) / timedelta(days=1) if times else 0.0
+    if len(times) < 3 or days < 14:
         return None
-    days = max((timezone.now() - times[0]) / timedelta(days=1), 1.0)
     return len(times) * 365 / days

@@ -139,5 +139,5 @@ def why_not(decision: Decision) -> str:
     if anchor is not None and anchor.get("decided") != "promote":
         return f"against the anchor it got {so_far(anchor)} only, {interval(anchor)}"
     stopped = [row for row in f.get("guardrails", []) if row["blocking"] and not row["passed"]]
-    told = "; ".join(f"{row['name'].replace('_', ' ')}: {row['text']}" for row in stopped)
+    told = "; ".join(f"{row['name'].replace('_', ' ')}: {row['text'].split(';')[0]}" for row in stopped)
     return f"people prefer it, but a guardrail did not hold: {told}" if told else "not the gain it had to show"

@@ -1,4 +1,4 @@
-"""Which policy is live, and the decisions behind it."""
+"""Which policy is live."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api import serializers, wire
-from api.views.base import ENGINEERS, View, listing, paged, person
+from api.views.base import ENGINEERS, View, person
 from feedback.errors import NotFound
 from feedback.models import Policy
-from rlhf import deployments, gates
-from rlhf.models import Decision, DeploymentChange
+from rlhf import deployments
+from rlhf.models import DeploymentChange
 
 
 class Promote(View):
@@ -43,15 +43,6 @@ class Rollback(View):
         return Response(show_change(change))
 
 
-class Decisions(View):
-    roles = {"*": ENGINEERS}
-
-    @listing("decisions_list", serializers.DecisionOut)
-    def get(self, request: Request) -> Response:
-        """Every decision with the figures that it rested on, newest first."""
-        return paged(self, Decision.objects.select_related("candidate", "live", "queue"), show_decision)
-
-
 def show_change(change: DeploymentChange) -> dict[str, Any]:
     return {
         "alias": change.deployment.alias,
@@ -61,22 +52,4 @@ def show_change(change: DeploymentChange) -> dict[str, Any]:
         "kind": change.kind,
         "reason": change.reason,
         "at": change.at,
-    }
-
-
-def show_decision(decision: Decision) -> dict[str, Any]:
-    return {
-        "id": str(decision.pk),
-        "alias": decision.alias,
-        "candidate": decision.candidate.slug,
-        "live": decision.live.slug,
-        "status": decision.status,
-        "sentence": gates.sentence(decision),
-        "rule": decision.rule,
-        "figures": decision.figures,
-        "queue": decision.queue.slug,
-        "simulated": decision.simulated,
-        "override_reason": decision.override_reason or None,
-        "created_at": decision.created_at,
-        "decided_at": decision.decided_at,
     }

@@ -31,6 +31,7 @@ from feedback.stats.estimates import exact_interval, wilson
 
 __all__ = ["Rule", "Sequential", "confidence_sequence", "decide", "exact_interval", "log_statistic", "wilson"]
 
+MOST_VOTES = 20_000
 Verdict = Literal["promote", "refuse"]
 
 
@@ -56,6 +57,8 @@ class Rule:
             raise ValueError("alpha and beta must lie between 0 and 1, and below 1 together")
         if not 0 < self.m0 < self.p1 < 1:
             raise ValueError("0 < m0 < p1 < 1 must hold")
+        if self.limit is not None and not (type(self.limit) is int and 1 <= self.limit <= MOST_VOTES):
+            raise ValueError(f"limit must be a whole number from 1 to {MOST_VOTES}, or null")
 
     @property
     def upper(self) -> float:

@@ -15,7 +15,7 @@ from feedback import assigning, events, judging
 from feedback.models import User
 from tests.api.conftest import Caller
 from tests.factories import make_interaction, make_item, make_member, make_policy, make_queue, make_user
-from tests.factories_rlhf import make_dataset, make_loop, make_run
+from tests.factories_rlhf import make_dataset, make_decision, make_loop, make_run
 
 # Columns: what the caller gets. "ok" is anything but 401, 403 and 404: the body is often not a good one.
 #   stranger: annotator, in no queue      member, reviewer, manager: of the queue in question
@@ -71,6 +71,10 @@ MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("reward-models", "get"): ENGINEERS,
     ("rollback", "post"): (401, 403, 403, 403, 403, 404, 404),  # there is no deployment in this workspace
     ("decisions", "get"): ENGINEERS,
+    ("decisions", "post"): ENGINEERS,
+    ("decision", "get"): ENGINEERS,
+    ("decision-override", "post"): ENGINEERS,
+    ("decision-abandon", "post"): ENGINEERS,
     ("loops", "get"): ENGINEERS,
     ("loops", "post"): ENGINEERS,
     ("loop", "get"): ENGINEERS,
@@ -123,6 +127,7 @@ def place(db: None) -> dict[str, Any]:
         "webhook": hook.pk, "deliveries": hook.pk, "delivery-retry": delivery.pk,
         "interaction-feedback": make_interaction().pk,
     }  # fmt: skip
+    addresses |= {f"decision{name}": make_decision().pk for name in ("", "-override", "-abandon")}
     of_run = ("", "-metrics", "-log", "-reproduce", "-cancel", "-resume", "-input", "-output", "-report", "-conclude")
     addresses |= {f"run{name}": run.pk for name in of_run}
     return {"people": people, "addresses": addresses}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from feedback.errors import BadInput, Conflict
 from feedback.models import Event, Prompt
 from rlhf import gate_prompts, gates
 from tests.factories import make_prompt, make_user
-from tests.factories_rlhf import make_ballot, vote
+from tests.factories_rlhf import make_ballot, make_decision, vote
 
 pytestmark = pytest.mark.django_db
 
@@ -77,3 +80,13 @@ def test_too_few_prompts_for_one_decision_are_none() -> None:
     for _ in range(gate_prompts.MIN_PROMPTS - 1):
         make_prompt(split="gate")
     assert gate_prompts.budget(planned=10).decisions == 0
+
+
+def test_the_pace_is_told_after_two_weeks_and_three_decisions() -> None:
+    decisions = [make_decision(alias="production") for _ in range(3)]
+    assert gate_prompts.a_year() is None
+    for n, decision in enumerate(decisions):
+        long_ago = timezone.now() - timedelta(days=73 - n)
+        type(decision).objects.filter(pk=decision.pk).update(created_at=long_ago)
+    assert gate_prompts.a_year("production") == pytest.approx(15, abs=0.01)  # 3 in 73 days, 365/73 = 5
+    assert gate_prompts.a_year("staging") is None
