@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 
 ERROR = {"$ref": "#/components/schemas/Error"}
 SHAPES: dict[str, Any] = {
@@ -47,6 +47,16 @@ class TokenScheme(OpenApiAuthenticationExtension):
             "scheme": "bearer",
             "description": "A token from `bin/manage create_token NAME`.",
         }
+
+
+class TextShape(OpenApiSerializerFieldExtension):
+    """Text that may not be blank has a character in it."""
+
+    target_class = "api.serializers.Text"
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        return {"type": "string", **({} if self.target.allow_blank else {"minLength": 1})}
 
 
 def document_errors(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:

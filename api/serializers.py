@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.core.validators import RegexValidator
 from rest_framework import serializers as s
 
 from feedback.models import SELECTIONS, SKIP_POLICIES, SPLITS, Interaction, Membership, Policy, Queue
 
 
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+EXACT: tuple[tuple[type, Callable[[Any], bool], str], ...] = (
+    (s.BooleanField, lambda value: isinstance(value, bool), "true or false"),
+    (s.IntegerField, lambda value: is_number(value) and value == int(value), "a whole number"),
+    (s.FloatField, is_number, "a number"),
+)
+
+
 class Shape(s.Serializer[Any]):
-    """Refuses fields it does not know: a misspelt option must not be silently ignored."""
+    """Refuses fields it does not know, since a misspelt option must not be silently ignored, and values of another
+    type: the framework would take "yes" for true and true for 1."""
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict):
-            for name in data:
-                if name not in self.fields:
-                    raise s.ValidationError({str(name): [f"unknown field; known are {', '.join(self.fields)}."]})
+        for name, value in data.items() if isinstance(data, dict) else ():
+            if name not in self.fields:
+                raise s.ValidationError({str(name): [f"unknown field; known are {', '.join(self.fields)}."]})
+            for kind, fits, words in EXACT:
+                if isinstance(self.fields[name], kind) and value is not None and not fits(value):
+                    raise s.ValidationError({name: [f"expected {words}."]})
         return super().to_internal_value(data)
 
 
@@ -30,6 +46,14 @@ class Text(s.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class Matching(Text):
+    """Text that fits a pattern."""
+
+    def __init__(self, pattern: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.validators.append(RegexValidator(pattern, "This value does not match the required pattern."))
 
 
 class Message(Shape):
@@ -82,10 +106,10 @@ class TakenIn(s.Serializer[Any]):
 
 
 class PolicyIn(Shape):
-    slug = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80)
+    slug = Matching(r"^[-a-zA-Z0-9_]+$", max_length=80)
     kind = s.ChoiceField(choices=Policy.KINDS)
     base = Text(required=False, allow_blank=True, max_length=100)
-    adapter = s.RegexField(r"^([0-9a-f]{64})?$", required=False, allow_blank=True, help_text="An artifact's digest.")
+    adapter = Matching(r"^([0-9a-f]{64})?$", required=False, allow_blank=True, help_text="An artifact's digest.")
     system_prompt = Text(required=False, allow_blank=True)
     decoding = s.DictField(required=False)
 
@@ -124,14 +148,14 @@ class QueueChange(Shape):
     languages = s.ListField(child=Text(max_length=40), required=False)
     skills = s.ListField(child=Text(max_length=40), required=False)
     flag_role = s.ChoiceField(choices=["reviewer", "manager", "admin"], required=False)
-    price_hour = s.DecimalField(max_digits=8, decimal_places=2, min_value=0, required=False, allow_null=True)
+    price_hour = s.FloatField(min_value=0, max_value=99_999, required=False, allow_null=True)
     selection = s.ChoiceField(SELECTIONS, required=False)
     control_rate = s.FloatField(min_value=0, max_value=1, required=False)
     status = s.ChoiceField(choices=["draft", "open", "paused", "closed", "archived"], required=False)
 
 
 class QueueIn(QueueChange):
-    slug = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80)
+    slug = Matching(r"^[-a-zA-Z0-9_]+$", max_length=80)
     title = Text(max_length=200)
 
 
@@ -307,13 +331,13 @@ class RunIn(Shape):
     )
     config = s.DictField(required=False, default=dict)
     seed = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False, default=0)
-    queue = s.RegexField(QUEUE, required=False, default="train", help_text="Whose workers, or pullers, take it.")
+    queue = Matching(QUEUE, required=False, default="train", help_text="Whose workers, or pullers, take it.")
     artifact = Text(
         required=False, default="", allow_blank=True, max_length=1000,
         help_text="external: a directory that may be read, a base's name, an artifact's digest, or a hub id.",
     )  # fmt: skip
     metrics = s.DictField(required=False, default=dict, help_text='external: {name: number or {"value","se","n"}}.')
-    slug = s.RegexField(
+    slug = Matching(
         r"^[-a-zA-Z0-9_]*$", required=False, default="", allow_blank=True, max_length=80,
         help_text="external: what the policy is to be called.",
     )  # fmt: skip
@@ -326,7 +350,7 @@ class EvaluationIn(Shape):
         required=False, allow_null=True, default=None, help_text='Yours: {name: {"value", "se"?, "n"?}}.'
     )
     timeout_seconds = s.IntegerField(min_value=1, max_value=30 * 24 * 3600, required=False, default=24 * 3600)
-    queue = s.RegexField(QUEUE, required=False, default="train")
+    queue = Matching(QUEUE, required=False, default="train")
 
 
 class EvaluationOut(s.Serializer[Any]):
@@ -438,7 +462,7 @@ class RewardModelOut(s.Serializer[Any]):
 
 
 class PromoteIn(Shape):
-    alias = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80, required=False, default="production")
+    alias = Matching(r"^[-a-zA-Z0-9_]+$", max_length=80, required=False, default="production")
     force = s.BooleanField(required=False, default=False)
     reason = Text(required=False, allow_blank=True, max_length=500, default="")
 
@@ -497,11 +521,11 @@ class DecisionOut(s.Serializer[Any]):
 
 
 class LoopIn(Shape):
-    slug = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80)
+    slug = Matching(r"^[-a-zA-Z0-9_]+$", max_length=80)
     title = Text(required=False, max_length=200, allow_blank=True, default="")
     queue = Text(help_text="The queue's slug.")
     policy = Text(help_text="The local policy to start from.")
-    alias = s.RegexField(r"^[-a-zA-Z0-9_]+$", max_length=80, required=False, default="production")
+    alias = Matching(r"^[-a-zA-Z0-9_]+$", max_length=80, required=False, default="production")
     config = s.DictField(required=False, default=dict)
     prompt_filter = s.DictField(required=False, default=dict, help_text="Metadata that its prompts carry.")
 

@@ -76,7 +76,7 @@ v1: list[URLPattern | URLResolver] = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include(v1)),
-    re_path(r"^v1/.*$", base.NothingHere.as_view(), name="nothing"),
+    re_path(r"^v1/[\s\S]*$", base.NothingHere.as_view(), name="nothing"),
     path("schema/", SpectacularAPIView.as_view(permission_classes=[]), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema", permission_classes=[]), name="docs"),
 ]

@@ -32,8 +32,8 @@ def log(*, rows: list[dict[str, Any]]) -> list[Interaction]:
 
 
 def _policies(rows: list[dict[str, Any]]) -> dict[str, Policy]:
-    named = {row.get(name) for row in rows for name in ("policy", "model")}
-    return Policy.objects.in_bulk([n for n in named if isinstance(n, str)], field_name="slug")
+    named = [row.get(name) for row in rows for name in ("policy", "model")]
+    return Policy.objects.in_bulk({name for name in named if isinstance(name, str)}, field_name="slug")
 
 
 def _parse(row: dict[str, Any], where: str, policies: dict[str, Policy]) -> Interaction:
@@ -62,10 +62,10 @@ def _parse(row: dict[str, Any], where: str, policies: dict[str, Policy]) -> Inte
 
 def _policy(row: dict[str, Any], where: str, policies: dict[str, Policy]) -> Policy | None:
     """The policy named; a `model` may be a name that we do not know, a `policy` may not."""
-    slug = row.get("policy")
+    slug = _text(row, "policy", where, 200)
     if slug and slug not in policies:
         raise NotFound(f"{where}.policy: there is no policy {slug!r}.", where=f"{where}.policy")
-    return policies.get(slug or row.get("model") or "")
+    return policies.get(slug or _text(row, "model", where, 200))
 
 
 def _bad(where: str, name: str, message: str) -> BadInput:

@@ -22,7 +22,11 @@ ENGINEERS = ("engineer", "admin")
 ADMINS = ("admin",)
 PAGING = [
     OpenApiParameter("cursor", OpenApiTypes.STR, description="From `next` or `previous`."),
-    OpenApiParameter("page_size", OpenApiTypes.INT, description="Rows a page, 100 unless told, at most 1,000."),
+    OpenApiParameter(
+        "page_size",
+        {"type": "integer", "minimum": 1, "maximum": 1000},
+        description="Rows a page, 100 unless told, at most 1,000.",
+    ),
 ]
 
 

@@ -53,8 +53,8 @@ class Interactions(View):
 
     @extend_schema(
         operation_id="interactions_forget",
-        parameters=[OpenApiParameter("user_id", OpenApiTypes.STR, required=True)],
-        responses=serializers.Forgotten,
+        parameters=[OpenApiParameter("user_id", {"type": "string", "minLength": 1}, required=True)],
+        responses={200: serializers.Forgotten},
     )
     def delete(self, request: Request) -> Response:
         """Delete everything that was logged of one end user."""

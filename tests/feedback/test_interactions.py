@@ -60,6 +60,8 @@ def test_the_database_refuses_text_without_consent() -> None:
         ({"latency_ms": -1}, "[1].latency_ms"),
         ({"tokens": True}, "[1].tokens"),
         ({"user_id": 5}, "[1].user_id"),
+        ({"policy": {}}, "[1].policy"),
+        ({"model": []}, "[1].model"),
     ],
 )
 def test_one_bad_row_is_named_and_none_is_stored(bad: dict[str, Any], where: str) -> None:
