@@ -404,7 +404,7 @@ class Recipe(s.Serializer[Any]):
 
 
 class PullIn(Shape):
-    queue = s.RegexField(QUEUE, required=False, default="train")
+    queue = Matching(QUEUE, required=False, default="train")
     worker = Text(max_length=100, help_text="Who pulls: a host's name, say.")
 
 

@@ -35,6 +35,10 @@ SENSE = {
     "POST /evaluations/": "a figure has value, se and n",
     "POST /queues/": "a rubric has a form of its own",
     "PATCH /queues/{slug}/": "a rubric has a form of its own",
+    "POST /runs/{id}/report/": "a puller says which attempt it is",
+    "POST /runs/{id}/conclude/": "a puller says which attempt it is, and names its files",
+    "GET /runs/{id}/inputs/{name}": "a puller says which attempt it is",
+    "PUT /runs/{id}/output/{name}": "a puller says which attempt it is",
     "GET /lineage/{type}/{id}/": "the types are ours",
 }
 
