@@ -75,6 +75,7 @@ EDGES: dict[str, dict[str, set[str]]] = {
     },
     "calibration": {"labelling": {"discussing"}, "discussing": {"closed"}, "closed": set()},
     "flagcase": {"raised": {"confirmed", "dismissed"}, "confirmed": set(), "dismissed": set()},
+    "alarm": {"open": {"closed"}, "closed": set()},
     "loop": {"active": {"paused"}, "paused": {"active"}},
     "round": {
         "collecting": {"gathering", "failed"},

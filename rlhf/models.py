@@ -260,11 +260,27 @@ class Decision(models.Model):
 
 
 class Deployment(models.Model):
-    """An alias pointing at a policy."""
+    """An alias pointing at a policy; while a canary is out, at a second one for a share of the keys."""
 
     alias = models.SlugField(max_length=80, unique=True)
     policy = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="deployments")
+    canary = models.ForeignKey(
+        Policy, null=True, blank=True, on_delete=models.PROTECT, related_name="canary_deployments"
+    )
+    canary_share = models.FloatField(default=0)
     updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(canary__isnull=True, canary_share=0) | Q(canary__isnull=False, canary_share__gt=0),
+                name="deployment_canary_has_share",
+            ),
+            models.CheckConstraint(condition=Q(canary_share__lt=1), name="deployment_canary_share_below_one"),
+            models.CheckConstraint(
+                condition=Q(canary__isnull=True) | ~Q(canary=models.F("policy")), name="deployment_canary_is_another"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.alias
@@ -277,7 +293,8 @@ class DeploymentChange(models.Model):
     policy = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="+")
     previous = models.ForeignKey(Policy, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     decision = models.ForeignKey(Decision, null=True, blank=True, on_delete=models.PROTECT, related_name="changes")
-    kind = models.CharField(max_length=10, default="promote")  # start, promote, forced, rollback
+    # start, promote, forced, rollback; canary (policy is the canary), recall (the canary is gone, nothing else moved)
+    kind = models.CharField(max_length=10, default="promote")
     reason = models.CharField(max_length=500, blank=True, default="")
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -326,6 +343,7 @@ class Round(models.Model):
     live_answer_run = models.ForeignKey(Run, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     next_run = models.ForeignKey(Run, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     next_score_run = models.ForeignKey(Run, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    yardstick_runs = models.ManyToManyField(Run, blank=True, related_name="+")  # answers for the yardstick
     best_of = models.ForeignKey(Policy, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     decision = models.OneToOneField(Decision, null=True, blank=True, on_delete=models.PROTECT, related_name="round")
     facts = models.JSONField(default=dict, blank=True)  # counts worth telling, by step
@@ -356,6 +374,47 @@ class RoundStep(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["round", "name"], name="step_once_a_round")]
+
+
+class Alarm(models.Model):
+    """Something that a person should look at, with the figures it rests on and the samples behind it."""
+
+    KINDS = ("overpaid", "length", "drift", "repetition", "production")
+    SEVERITIES = ("warning", "serious")
+
+    id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
+    kind = models.CharField(max_length=12)
+    severity = models.CharField(max_length=8)
+    sentence = models.CharField(max_length=500)
+    figures = models.JSONField(default=dict, blank=True)
+    samples = models.JSONField(default=list, blank=True)  # keys of items or responses
+    loop = models.ForeignKey(Loop, null=True, blank=True, on_delete=models.CASCADE, related_name="alarms")
+    round = models.ForeignKey(Round, null=True, blank=True, on_delete=models.CASCADE, related_name="alarms")
+    alias = models.CharField(max_length=80, blank=True, default="")
+    status = models.CharField(max_length=6, choices=choices("alarm"), default="open")
+    closed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    note = models.CharField(max_length=500, blank=True, default="")  # what the person found
+    created_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            status_check("alarm"),
+            models.CheckConstraint(
+                condition=Q(kind__in=("overpaid", "length", "drift", "repetition", "production")),
+                name="alarm_kind_known",
+            ),
+            models.CheckConstraint(condition=Q(severity__in=("warning", "serious")), name="alarm_severity_known"),
+            models.UniqueConstraint(
+                fields=["round", "kind"], condition=Q(round__isnull=False), name="alarm_kind_once_a_round"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 class Lesson(models.Model):
