@@ -424,6 +424,7 @@ class PullOut(s.Serializer[Any]):
 class ReportIn(Shape):
     attempt = s.IntegerField(min_value=1, max_value=2**31 - 1)
     lines = s.ListField(required=False, default=list, max_length=1000, help_text="New lines of progress.jsonl.")
+    samples = s.ListField(required=False, default=list, max_length=1000, help_text="New lines of samples.jsonl.")
     log = s.CharField(required=False, default="", allow_blank=True, trim_whitespace=False)
 
 

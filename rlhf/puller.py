@@ -139,7 +139,7 @@ class Reporter(threading.Thread):
         super().__init__(daemon=True)
         self.site, self.job = site, job
         self.over, self.lost = threading.Event(), threading.Event()
-        self.told = 0
+        self.told = {"progress.jsonl": 0, "samples.jsonl": 0}
 
     def run(self) -> None:
         while not self.over.is_set():
@@ -155,18 +155,24 @@ class Reporter(threading.Thread):
 
     def report(self) -> None:
         """What is new, a thousand lines a call."""
-        lines = read_lines(self.job.folder / "progress.jsonl")
-        self._say(lines)
-        while self.told < len(lines):
-            self._say(lines)
+        while self._say():
+            pass
 
-    def _say(self, lines: list[Any]) -> None:
-        news = [plain(line) for line in lines[self.told : self.told + LINES]]
-        body = {"attempt": self.job.attempt, "lines": news, "log": self.job.log_tail()}
+    def _say(self) -> bool:
+        """One call; whether there is more to say."""
+        there = {name: read_lines(self.job.folder / name) for name in self.told}
+        news = {name: [plain(row) for row in rows[self.told[name] :][:LINES]] for name, rows in there.items()}
+        body = {
+            "attempt": self.job.attempt,
+            "lines": news["progress.jsonl"],
+            "samples": news["samples.jsonl"],
+            "log": self.job.log_tail(),
+        }
         answer = self.site.call("POST", f"{self.job.path}/report/", tries=1, json=body).json()
-        self.told += len(news)
+        self.told = {name: told + len(news[name]) for name, told in self.told.items()}
         if answer["stop"]:
             (self.job.folder / "stop").touch()
+        return any(self.told[name] < len(rows) for name, rows in there.items())
 
     def finish(self) -> None:
         """The last lines; Lost when nobody wants them any more."""
@@ -183,6 +189,7 @@ class Puller:
     workdir: Path
     launcher: str
     have: list[Path]
+    store_gb: float = 100.0
     worker: str = field(default_factory=socket.gethostname)
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -246,6 +253,7 @@ class Puller:
             (job.folder / "pull.json").unlink(missing_ok=True)
         else:
             shutil.rmtree(job.folder, ignore_errors=True)
+            self.prune()
         return 1
 
     def _through(self, job: Job, reporter: Reporter) -> str:
@@ -284,6 +292,14 @@ class Puller:
             found |= {digest: folder.resolve() / name for name, digest in known.items()}
         return found
 
+    def prune(self) -> None:
+        """Downloads that were used least lately go, as long as the store is larger than it may be."""
+        kept = sorted((self.workdir / "files").glob("*"), key=lambda path: path.stat().st_mtime)
+        size = sum(map(len_of, kept))
+        while kept and size > self.store_gb * 2**30:
+            size -= len_of(kept[0])
+            kept.pop(0).unlink()
+
     def fetch(self, job: Job, entry: dict[str, Any]) -> Path:
         """The file from the store by digest, downloaded when it is not there yet."""
         store = self.workdir / "files"
@@ -291,6 +307,7 @@ class Puller:
         target, draft = store / entry["sha256"], store / f"{entry['sha256']}.part"
         for number in range(5):
             if target.exists():
+                target.touch()
                 return target.resolve()
             try:
                 self.site.download(f"{job.path}/inputs/{entry['name']}?attempt={job.attempt}", draft)
@@ -418,13 +435,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--launcher", default=os.environ.get("PLUMBLINE_LAUNCHER") or LAUNCHER)
     parser.add_argument("--have", type=Path, action="append", default=[], metavar="DIR", help="files not to download")
+    parser.add_argument("--store-gb", type=float, default=100.0, help="of downloads that are kept for later runs")
     parser.add_argument("--once", action="store_true", help="carry out one run at most, then end")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     options.workdir.mkdir(parents=True, exist_ok=True)
     site, workdir = Site(options.url, options.token), options.workdir.resolve()
-    puller = Puller(site, options.queue, workdir, options.launcher, options.have)
+    puller = Puller(site, options.queue, workdir, options.launcher, options.have, options.store_gb)
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: puller.stopping.set())
     try:

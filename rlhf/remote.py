@@ -21,7 +21,7 @@ from django.conf import settings
 
 from feedback.errors import BadInput, NotFound, PlumblineError, StaleTransition, Unavailable
 
-from . import artifacts, attempts, digests, progress, run_dirs, spec
+from . import artifacts, attempts, digests, progress, run_dirs, run_samples, spec
 from .models import Run
 
 OWNER = "pull:"
@@ -116,10 +116,10 @@ def input_file(run: Run, name: str) -> Path:
     return _inputs(run) / name
 
 
-def report(run: Run, *, lines: list[Any], log: str) -> bool:
-    """Progress and a sign of life; returns whether the run is to stop (with a checkpoint)."""
-    kept = [line for line in lines if progress.is_line(line)]
-    columns = progress.store(run, kept)
+def report(run: Run, *, lines: list[Any], log: str, samples: list[Any] | None = None) -> bool:
+    """Progress, sample answers and a sign of life; returns whether the run is to stop (with a checkpoint)."""
+    columns = progress.store(run, [line for line in lines if progress.is_line(line)])
+    run_samples.store(run, [row for row in samples or [] if run_samples.is_row(row)])
     if log:
         columns["log_tail"] = progress.storable(log)[-progress.LOG_TAIL :]
     attempts.beat(run, patience=PATIENCE, **columns)

@@ -25,8 +25,8 @@ class Reader:
         with self.path.open("rb") as stream:
             stream.seek(self.read)
             whole, end, _ = stream.read().rpartition(b"\n")
-        self.read += len(whole) + len(end)
         store(self.run, [row for line in whole.splitlines() if (row := _row(line))])
+        self.read += len(whole) + len(end)  # only now: a database that was away is told again
 
 
 def store(run: Run, rows: list[dict[str, Any]]) -> None:
@@ -63,5 +63,10 @@ def _row(line: bytes) -> dict[str, Any] | None:
         row = json.loads(line)
     except ValueError:
         return None
+    return row if is_row(row) else None
+
+
+def is_row(row: Any) -> bool:
+    """Whether this is {"step", "prompt", "content"} as `store` takes it."""
     good = isinstance(row, dict) and type(row.get("step")) is int and 0 <= row["step"] < 2**31
-    return row if good and all(isinstance(row.get(name), str) for name in ("prompt", "content")) else None
+    return good and all(isinstance(row.get(name), str) for name in ("prompt", "content"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import logging
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
 
 from feedback.errors import Conflict, NotFound, PlumblineError, StaleTransition, Unavailable
 
@@ -33,6 +35,7 @@ LAY_OUT = timedelta(minutes=10)  # of silence while inputs are written
 TRAINING_PACKAGES = ("torch", "transformers", "trl", "peft")
 ENGINE_KINDS = spec.KINDS
 NO_SLOT = -1
+AWAY = (OperationalError, InterfaceError)  # of the database: restarting, or locked for too long
 
 
 def execute(*, run_id: Any) -> Run:
@@ -68,8 +71,11 @@ def _carry_out(run: Run, slot: int) -> None:
         attempts.put_back(run, wait.message)
     except PlumblineError as wrong:
         attempts.give_up(run, wrong.code, wrong.message)
+    except AWAY:
+        log.exception("run %s: the database went away; the sweep puts the run back", run.pk)
     except OSError as broken:
-        attempts.give_up(run, "disk", f"{broken.strerror or broken}: {broken.filename or run_dir(run)}")
+        code = "disk_full" if broken.errno == errno.ENOSPC else "disk"
+        attempts.give_up(run, code, f"{broken.strerror or broken}: {broken.filename or run_dir(run)}")
     except Exception as ours:
         log.exception("run %s", run.pk)
         attempts.give_up(run, "internal", f"Plumbline itself failed ({type(ours).__name__}: {ours})"[:500])
@@ -177,12 +183,18 @@ def _watch(run: Run, child: subprocess.Popen[bytes]) -> int:
     folder = run_dir(run)
     reader = progress.Reader(folder / "progress.jsonl")
     samples = run_samples.Reader(run, folder / "samples.jsonl")
+    lines: list[dict[str, Any]] = []  # read and not yet stored
     asked_at = None
     while True:
         code = child.poll()
-        columns = progress.store(run, reader.new())
-        samples.copy()
-        attempts.beat(run, log_tail=progress.log_tail(folder), **columns)
+        lines += reader.new()
+        try:
+            samples.copy()
+            attempts.beat(run, log_tail=progress.log_tail(folder), **progress.store(run, lines))
+            lines.clear()
+        except AWAY:
+            _wait_for_database(run)
+            continue
         if code is not None:
             return code
         if not (folder / "spec.json").exists():
@@ -193,6 +205,14 @@ def _watch(run: Run, child: subprocess.Popen[bytes]) -> int:
         if asked_at is not None:
             _insist(child, time.monotonic() - asked_at)
         time.sleep(POLL_SECONDS)
+
+
+def _wait_for_database(run: Run) -> None:
+    """The engine goes on meanwhile; whether the attempt still counts is asked again when the database is back."""
+    log.warning("run %s: the database does not answer", run.pk, exc_info=True)
+    if not connection.in_atomic_block:
+        connection.close()
+    time.sleep(POLL_SECONDS)
 
 
 def _should_stop(run: Run) -> bool:

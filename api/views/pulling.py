@@ -78,8 +78,8 @@ class Report(Puller):
     def post(self, request: Request, id: uuid.UUID) -> Response:
         """New progress lines, the end of the log, and a sign of life. 409 when the run is no longer yours."""
         data = valid(serializers.ReportIn, request)
-        run = remote.held(run_id=id, attempt=data["attempt"])
-        return Response({"stop": remote.report(run, lines=data["lines"], log=data["log"])})
+        run = remote.held(run_id=id, attempt=data.pop("attempt"))
+        return Response({"stop": remote.report(run, **data)})
 
 
 class Conclude(Puller):

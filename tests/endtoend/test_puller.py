@@ -82,12 +82,15 @@ def toy_run() -> Run:
 
 def test_a_run_is_pulled_carried_out_and_published_with_only_an_address_and_a_token(box: Box) -> None:
     run = toy_run()
-    box.script.write_text(json.dumps({"progress": [{"loss": 2.0}, {"loss": 1.0}], "weights": "from afar"}))
+    script = {"progress": [{"loss": 2.0}, {"loss": 1.0}], "weights": "from afar"}
+    samples = [{"step": 2, "prompt": "Hi?", "content": "Hello."}]
+    box.script.write_text(json.dumps(script | {"samples": samples}))
     once(box)
     run.refresh_from_db()
     assert (run.status, run.attempt, run.step) == ("done", 1, 2), (run.note, box.said())
     assert run.owner.startswith("pull:")
     assert list(run.metrics.order_by("step").values_list("value", flat=True)) == [2.0, 1.0]
+    assert [sample.content for sample in run.samples.all()] == ["Hello."]
     assert (artifacts.path_of(run.artifact) / "weights.txt").read_text() == "from afar"
     assert Base.objects.get(name="toy").digest == run.artifact
     assert not list((box.folder / "work" / "runs").iterdir())

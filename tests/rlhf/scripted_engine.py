@@ -4,7 +4,7 @@
 
 RUN_DIR/script.json holds {"exit", "progress", "seconds", "error", "crash_until", "progress_before_crash", "says",
 "raw_progress", "no_output", "signal", "hold", "ignore_stop", "weights",
-"exit_json"}, all optional.
+"exit_json", "samples"}, all optional.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def main(folder: Path) -> int:
             stream.write(script["raw_progress"])
     for step, metrics in enumerate(script.get("progress", []), start=1):
         report(folder, step, len(script["progress"]), metrics)
+    if script.get("samples"):
+        (folder / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in script["samples"]))
     if "exit_json" in script:
         (folder / "exit.json").write_text(json.dumps(script["exit_json"]))
     end = time.monotonic() + script.get("seconds", 0)

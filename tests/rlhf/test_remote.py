@@ -78,7 +78,9 @@ def test_every_input_is_listed_with_its_digest_and_nothing_else_can_be_read(sett
 def test_progress_reaches_the_rows_and_a_cancel_reaches_the_puller() -> None:
     run = pulled()
     lines = [{"step": 1, "total": 9, "metrics": {"loss": 2.0}}, "garbage", {"step": 2, "total": 9}]
-    assert remote.report(run, lines=lines, log="all is well") is False
+    samples = [{"step": 2, "prompt": "Hi?", "content": "Hello."}, {"step": 2}]
+    assert remote.report(run, lines=lines, log="all is well", samples=samples) is False
+    assert [sample.content for sample in run.samples.all()] == ["Hello."]
     now = Run.objects.get(pk=run.pk)
     assert (now.step, now.total_steps, now.log_tail, now.metrics.count()) == (2, 9, "all is well", 1)
     assert now.heartbeat_at is not None and now.heartbeat_at > timezone.now()

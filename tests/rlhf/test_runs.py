@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from feedback import wake
 from feedback.errors import BadInput, Conflict, NotFound
 from feedback.models import Event
 from rlhf import runs
@@ -69,6 +70,27 @@ def test_the_sweep_leaves_a_run_that_somebody_else_claimed_meanwhile(monkeypatch
     runs.sweep()
     run.refresh_from_db()
     assert (run.status, run.attempt) == ("running", 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_wakes_the_workers_of_its_queue_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, str]] = []
+
+    def send(name: str, args: tuple[Any, ...], queue: str = "", **_: Any) -> None:
+        sent.append((args[0] if args else "", queue))
+
+    monkeypatch.setattr(wake.current_app, "send_task", send)
+    usual, gpu = runs.start(kind="convert", base="toy"), runs.start(kind="convert", base="toy", queue="gpu-a")
+    assert sent == [(str(usual.pk), "train"), (str(gpu.pk), "gpu-a")]
+    sent.clear()
+    monkeypatch.setattr(runs, "backlog", lambda queue: 500 if queue == "gpu-a" else 0)
+    assert runs.sweep() == 2
+    assert sent == [(str(usual.pk), "train")]  # nobody reads the other queue's messages: pullers serve it
+
+
+def test_a_queue_with_a_name_that_is_none_is_refused() -> None:
+    with pytest.raises(BadInput, match="queue"):
+        runs.start(kind="convert", base="toy", queue="GPU; rm")
 
 
 def test_a_nul_that_a_model_emits_does_not_lose_its_answers() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from feedback.errors import BadInput
@@ -317,6 +317,21 @@ def test_output_that_cannot_be_registered_fails_the_run_with_the_reason(monkeypa
     run = carried_out(ordered())
     assert (run.status, run.note) == ("failed", "line 3 has no content")
     assert not Base.objects.exists()
+
+
+def test_a_database_that_goes_away_for_a_moment_costs_neither_the_run_nor_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, failures = supervising.progress.store, iter([True, True, False])
+
+    def unsteady(run: Run, lines: list[dict[str, Any]]) -> dict[str, Any]:
+        if next(failures, False):
+            raise OperationalError("server closed the connection unexpectedly")
+        return store(run, lines)
+
+    monkeypatch.setattr(supervising.progress, "store", unsteady)
+    run = carried_out(ordered(progress=[{"loss": 2.0}, {"loss": 1.5}]))
+    assert (run.status, run.attempt, run.metrics.count()) == ("done", 1, 2)
 
 
 def test_a_mistake_of_ours_fails_the_run_instead_of_leaving_it_hanging(monkeypatch: pytest.MonkeyPatch) -> None:
