@@ -323,13 +323,15 @@ QUEUE = r"^[a-z0-9][a-z0-9-]{0,39}$"
 
 
 class RunIn(Shape):
-    kind = Text(max_length=10, help_text="reward, dpo, ..., or external for a policy trained elsewhere.")
+    kind = Text(
+        max_length=10, help_text="reward, dpo, kto, sft, rloo, grpo; or external for a policy trained elsewhere."
+    )
     dataset = Text(help_text="Its id, digest or name.")
     base = Text(max_length=100)
     reward_model = Text(
-        required=False, default="", allow_blank=True, max_length=100, help_text="rloo, grpo: what rewards answers."
+        required=False, default="", allow_blank=True, max_length=100, help_text="rloo, grpo: what rewards the answers."
     )
-    config = s.DictField(required=False, default=dict)
+    config = s.DictField(required=False, default=dict, help_text="Presets by model and data size fill in the rest.")
     seed = s.IntegerField(min_value=0, max_value=2**31 - 1, required=False, default=0)
     queue = Matching(QUEUE, required=False, default="train", help_text="Whose workers, or pullers, take it.")
     artifact = Text(
@@ -341,6 +343,15 @@ class RunIn(Shape):
         r"^[-a-zA-Z0-9_]*$", required=False, default="", allow_blank=True, max_length=80,
         help_text="external: what the policy is to be called.",
     )  # fmt: skip
+
+
+class PlanOut(s.Serializer[Any]):
+    kind = s.CharField()
+    config = s.DictField()
+    reasons = s.DictField(help_text="Why each value that nobody named was chosen.")
+    rows = s.DictField(allow_null=True, help_text="Rows, and how many would be dropped or cut.")
+    estimate = s.DictField(allow_null=True, help_text="steps, tokens, seconds, memory_mb, and what that rests on.")
+    note = s.CharField(allow_blank=True)
 
 
 class EvaluationIn(Shape):
@@ -371,6 +382,7 @@ class RunOut(s.Serializer[Any]):
     base = s.CharField()
     policy = s.CharField(allow_null=True)
     config = s.DictField()
+    plan = s.DictField(help_text="Made before the start: reasons for the settings, rows counted, an estimate.")
     seed = s.IntegerField()
     queue = s.CharField()
     stands_on = s.DictField(help_text="Digests of what went in, by name.")

@@ -49,6 +49,7 @@ v1: list[URLPattern | URLResolver] = [
     path("runs/<uuid:id>/output/<path:name>", pulling.Output.as_view(), name="run-output"),
     path("runs/<uuid:id>/report/", pulling.Report.as_view(), name="run-report"),
     path("runs/<uuid:id>/conclude/", pulling.Conclude.as_view(), name="run-conclude"),
+    path("runs/plan/", runs.Plan.as_view(), name="run-plan"),
     path("runs/<uuid:id>/", runs.OneRun.as_view(), name="run"),
     path("runs/<uuid:id>/metrics/", runs.Metrics.as_view(), name="run-metrics"),
     path("runs/<uuid:id>/log/", runs.Log.as_view(), name="run-log"),

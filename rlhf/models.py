@@ -63,8 +63,6 @@ class RewardDataset(models.Model):
 class Run(models.Model):
     """One job of the engine. The row is the job: a message only wakes someone."""
 
-    KINDS = ("convert", "pretrain", "generate", "score", "reward", "dpo")
-
     id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
     kind = models.CharField(max_length=10)
     dataset = models.ForeignKey(RewardDataset, null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
@@ -75,6 +73,7 @@ class Run(models.Model):
     )
     config = models.JSONField(default=dict, blank=True)
     inputs = models.JSONField(default=dict, blank=True)  # what the kind needs to lay out its directory
+    plan = models.JSONField(default=dict, blank=True)  # made before it started: planning.plan
     stands_on = models.JSONField(default=dict, blank=True)  # digests of what was laid out, by name
     worker_queue = models.CharField(max_length=40, default="train")  # whose workers may take it
     seed = models.PositiveIntegerField(default=0)
@@ -146,9 +145,12 @@ class RunSample(models.Model):
 
 
 class RewardModel(models.Model):
-    """A trained scorer: an ensemble head on frozen features."""
+    """A trained scorer: an ensemble head on frozen features, or a sequence classifier."""
+
+    FORMS = ("head", "classifier")
 
     slug = models.SlugField(max_length=100, unique=True)
+    form = models.CharField(max_length=10, default="head", choices=[(form, form) for form in FORMS])
     run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="reward_model_made")
     base = models.CharField(max_length=100)
     artifact = models.CharField(max_length=64)
@@ -158,6 +160,9 @@ class RewardModel(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(form__in=("head", "classifier")), name="reward_model_form_known")
+        ]
 
     def __str__(self) -> str:
         return self.slug

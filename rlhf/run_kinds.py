@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import pyarrow.parquet as pq
-from django.conf import settings
-
 from feedback import intake
-from feedback.errors import BadInput
-from feedback.models import Policy, Prompt, Response
+from feedback.models import Prompt, Response
 
 from . import artifacts, bases, evaluations
 from .external import External
+from .laying_out import lay_out_cache, lay_out_policy, link, read_lines, texts, write_lines
 from .models import Base, Evaluation, RewardModel, Run
+from .policy_kinds import Dpo, Kto, PolicyGradient, Sft
 
 BATCH = 1000
 
@@ -30,46 +27,6 @@ class RunKind(Protocol):
 
     def register(self, run: Run, out: Path, result: dict[str, Any]) -> None:
         """Turn the published output into rows; runs once, in the transaction that finishes the run."""
-
-
-def link(inputs: Path, name: str, target: Path) -> None:
-    place = inputs / name
-    if place.is_symlink() or place.exists():
-        place.unlink()
-    place.symlink_to(target.resolve())
-
-
-def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as stream:
-        for row in rows:
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as stream:
-        for line in stream:
-            yield json.loads(line)
-
-
-def lay_out_policy(policy: Policy, inputs: Path) -> None:
-    """base, and where the policy has them: its adapter chain and the head that chooses for it."""
-    link(inputs, "base", bases.path_of(policy.base))
-    if policy.adapter:
-        link(inputs, "adapter", artifacts.path_of(policy.adapter))
-    if policy.head:
-        link(inputs, "head", artifacts.path_of(policy.head))
-
-
-def lay_out_cache(inputs: Path) -> None:
-    """Features of a text never change for the same base and layer, so all runs of a machine share them."""
-    cache = Path(settings.PLUMBLINE_HOME) / "cache" / "features"
-    cache.mkdir(parents=True, exist_ok=True)
-    link(inputs, "cache", cache)
-
-
-def texts(responses: Iterable[Response]) -> Iterator[dict[str, Any]]:
-    for r in responses:
-        yield {"id": r.key, "messages": r.prompt.messages, "content": r.content}
 
 
 class MakesBase:
@@ -132,7 +89,7 @@ class Score:
 
 
 class Reward:
-    """An ensemble head on frozen features of `run.base`, fitted to `run.dataset`."""
+    """A head on frozen features of `run.base`, or the base itself trained to score; fitted to `run.dataset`."""
 
     makes = "a reward model"
 
@@ -144,36 +101,15 @@ class Reward:
 
     def register(self, run: Run, out: Path, result: dict[str, Any]) -> None:
         assert run.dataset is not None
-        figures = result.get("figures", {})
-        slug = f"{slug_of(run.dataset.name)}-head-{str(run.pk)[-6:]}"
-        model = RewardModel.objects.create(slug=slug, run=run, base=run.base, artifact=run.artifact, figures=figures)
-        material = f"dataset {run.dataset.digest[:12]}, cross-fitted by prompt group"
+        figures, method = result.get("figures", {}), run.config.get("method", "head")
+        slug = f"{slug_of(run.dataset.name)}-{method}-{str(run.pk)[-6:]}"
+        form = "head" if method == "head" else "classifier"
+        model = RewardModel.objects.create(
+            slug=slug, run=run, base=run.base, artifact=run.artifact, figures=figures, form=form
+        )
+        how = "cross-fitted by prompt group" if method == "head" else "held out by prompt group"
+        material = f"dataset {run.dataset.digest[:12]}, {how}"
         Evaluation.objects.create(reward_model=model, run=run, material=material, figures=figures)
-
-
-class Dpo:
-    """A new policy from `run.policy`: `run.inputs["pairs"]` of response keys, and the dataset's own pairs."""
-
-    makes = "a policy"
-
-    def lay_out(self, run: Run, inputs: Path) -> None:
-        assert run.policy is not None
-        lay_out_policy(run.policy, inputs)
-        rows = [*_ranked_pairs(run.inputs.get("pairs", [])), *_dataset_pairs(run)]
-        if len(rows) < MIN_PAIRS:
-            raise BadInput(f"There are {len(rows)} pairs to learn from; DPO needs at least {MIN_PAIRS}.")
-        write_lines(inputs / "pairs.jsonl", rows)
-
-    def register(self, run: Run, out: Path, result: dict[str, Any]) -> None:
-        parent = run.policy
-        assert parent is not None
-        slug = run.inputs.get("slug") or f"{parent.slug[:60]}-dpo-{str(run.pk)[-6:]}"
-        decoding = {k: v for k, v in parent.decoding.items() if k != "best_of"}
-        policy, _ = intake.add_policy(
-            slug=slug, kind="local", base=parent.base, adapter=run.artifact, parent=parent,
-            system_prompt=parent.system_prompt, decoding=decoding, note=f"trained by run {run.pk}",
-        )  # fmt: skip
-        Run.objects.filter(pk=run.pk).update(produced_policy=policy)
 
 
 class Evaluate:
@@ -193,56 +129,6 @@ class Evaluate:
         evaluations.store(policy=run.policy, evaluator=run.config["evaluator"], figures=result["figures"], run=run)
 
 
-MIN_PAIRS = 8
-
-
-def _ranked_pairs(pairs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows {"prompt", "chosen", "rejected"} of keys plus target and weight -> texts."""
-    keys = {p[side] for p in pairs for side in ("chosen", "rejected")}
-    found = {r.key: r for r in Response.objects.filter(key__in=keys).select_related("prompt")}
-    for pair in pairs:
-        chosen, rejected = found[pair["chosen"]], found[pair["rejected"]]
-        row = _row(chosen.prompt.messages, chosen.content, rejected.content, pair["target"], pair.get("weight", 1.0))
-        # an answer that was cut off must not teach the policy to stop there
-        yield row | {"chosen_finish_reason": chosen.finish_reason, "rejected_finish_reason": rejected.finish_reason}
-
-
-def _dataset_pairs(run: Run) -> Iterator[dict[str, Any]]:
-    """The people's own pairs; `only_policy` keeps those whose two answers the starting policy wrote."""
-    if run.dataset is None:
-        return
-    folder = artifacts.path_of(run.dataset.artifact)
-    rows = [
-        *pq.read_table(folder / "train.parquet").to_pylist(),
-        *pq.read_table(folder / "ties.parquet").to_pylist(),
-    ]
-    allowed = _texts_of(run.policy, rows) if run.inputs.get("only_policy") else None
-    for row in rows:
-        chosen, rejected = row["chosen"][0]["content"], row["rejected"][0]["content"]
-        prompt = row["prompt_id"]
-        if allowed is None or ((prompt, chosen) in allowed and (prompt, rejected) in allowed):
-            yield _row(row["prompt"], chosen, rejected, row["probability"], 1.0)
-
-
-def _texts_of(policy: Policy | None, rows: list[dict[str, Any]]) -> set[tuple[str, str]]:
-    prompts = {row["prompt_id"] for row in rows}
-    own = Response.objects.filter(policy=policy, prompt__key__in=prompts)
-    return set(own.values_list("prompt__key", "content"))
-
-
-def _row(messages: list[dict[str, str]], chosen: str, rejected: str, target: float, weight: float) -> dict[str, Any]:
-    def turn(text: str) -> list[dict[str, str]]:
-        return [{"role": "assistant", "content": text}]
-
-    return {
-        "prompt": messages,
-        "chosen": turn(chosen),
-        "rejected": turn(rejected),
-        "target": target,
-        "weight": weight,
-    }
-
-
 def slug_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "dataset"
 
@@ -254,6 +140,10 @@ KINDS: dict[str, RunKind] = {
     "score": Score(),
     "reward": Reward(),
     "dpo": Dpo(),
+    "kto": Kto(),
+    "sft": Sft(),
+    "rloo": PolicyGradient(),
+    "grpo": PolicyGradient(),
     "evaluate": Evaluate(),
     "external": External(),
 }

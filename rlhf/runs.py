@@ -18,8 +18,9 @@ from feedback.lifecycle import advance
 from feedback.models import Policy, User
 from feedback.wake import backlog, wake
 
-from . import attempts, bases, spec
+from . import attempts, bases, planning, spec
 from .models import Decision, RewardDataset, RewardModel, Run
+from .planning import check_config as check_config
 from .run_dirs import run_dir
 from .run_kinds import KINDS
 from .supervising import execute as execute
@@ -48,38 +49,60 @@ def start(
     queue = queue or TRAIN_QUEUE
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", queue):
         raise BadInput(f"queue: {queue!r} is no queue: small letters, digits and - only, at most 40.", where="queue")
-    if kind not in spec.KINDS or kind not in KINDS:
-        raise BadInput(f"kind: {kind!r} is none of {', '.join(k for k in KINDS if k in spec.KINDS)}.", where="kind")
-    own = {"system_prompt": policy.system_prompt} if kind == "dpo" and policy else {}
-    checked = check_config(kind, {**own, **(config or {})})
-    base = base or (policy.base if policy else "") or (reward_model.base if reward_model else "")
-    _check_references(kind, dataset, policy, base)
+    run = prepare(
+        kind=kind, dataset=dataset, policy=policy, base=base, reward_model=reward_model, config=config, inputs=inputs
+    )
+    run.seed, run.worker_queue, run.created_by = seed, queue, actor
     with transaction.atomic():
-        _order_starter(kind, base, actor)
-        run = Run.objects.create(
-            kind=kind, dataset=dataset, policy=policy, base=base, reward_model=reward_model, config=checked,
-            inputs=inputs or {}, seed=seed, worker_queue=queue, created_by=actor,
-        )  # fmt: skip
-        events.record("run.ordered", run, actor=actor, after={"kind": kind, "config": checked})
+        _order_starter(kind, run.base, actor)
+        run.save(force_insert=True)
+        events.record("run.ordered", run, actor=actor, after={"kind": kind, "config": run.config})
         wake("rlhf.tasks.run_job", str(run.pk), queue=queue)
     return run
 
 
-def check_config(kind: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The config with its defaults written out; BadInput names the field."""
-    try:
-        checked = spec.parse_config(kind, config)
-    except spec.SpecError as wrong:
-        raise BadInput(f"{wrong.field}: {wrong.message}", where=wrong.field) from wrong
-    return spec.to_json(spec.Spec(kind=kind, run="", attempt=1, seed=0, config=checked))["config"]
+def prepare(
+    *,
+    kind: str,
+    dataset: RewardDataset | None = None,
+    policy: Policy | None = None,
+    base: str = "",
+    reward_model: RewardModel | None = None,
+    config: dict[str, Any] | None = None,
+    inputs: dict[str, Any] | None = None,
+) -> Run:
+    """The run as `start` would store it, with its settings filled in and its plan made; nothing is written."""
+    if kind not in spec.KINDS or kind not in KINDS:
+        raise BadInput(f"kind: {kind!r} is none of {', '.join(k for k in KINDS if k in spec.KINDS)}.", where="kind")
+    own = {"system_prompt": policy.system_prompt} if kind in spec.POLICY_KINDS and policy else {}
+    base = base or (policy.base if policy else "") or (reward_model.base if reward_model else "")
+    given = {**own, **(config or {})}
+    check_config(kind, given)
+    _check_references(kind, dataset, policy, base, reward_model, inputs or {})
+    run = Run(
+        kind=kind, dataset=dataset, policy=policy, base=base, reward_model=reward_model, config=given,
+        inputs=inputs or {},
+    )  # fmt: skip
+    run.plan = planning.plan(run, KINDS[kind])
+    return run
 
 
-def _check_references(kind: str, dataset: RewardDataset | None, policy: Policy | None, base: str) -> None:
-    if kind in ("reward",) and dataset is None:
+def _check_references(
+    kind: str,
+    dataset: RewardDataset | None,
+    policy: Policy | None,
+    base: str,
+    reward_model: RewardModel | None,
+    inputs: dict[str, Any],
+) -> None:
+    trains = kind == "reward" or kind in spec.POLICY_KINDS
+    if trains and dataset is None and not inputs.get("pairs"):
         raise BadInput("dataset: this kind of run learns from a dataset.", where="dataset")
+    if kind in spec.REWARDED_KINDS and reward_model is None:
+        raise BadInput("reward_model: this kind of run needs one to reward its answers.", where="reward_model")
     if dataset is not None and dataset.status != "ready":
         raise Conflict(f"dataset: {dataset.name} is {dataset.status}, not ready.", where="dataset")
-    if kind in ("generate", "dpo", "evaluate") and (policy is None or policy.kind != "local"):
+    if kind in ("generate", "evaluate", *spec.POLICY_KINDS) and (policy is None or policy.kind != "local"):
         raise BadInput("base: name a local policy to start from.", where="base")
     if kind not in ("convert", "pretrain"):
         bases.require_known(base)

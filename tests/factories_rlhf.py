@@ -115,13 +115,13 @@ def vote(queue: Queue, person: User, wanted: int | str) -> None:
     judging.judge(assignment_id=lease.pk, annotator=person, body={"choice": choice})
 
 
-def make_built_dataset(name: str = "first harvest", *, kind: str = "human") -> RewardDataset:
-    """A dataset of eight judged train pairs, really built."""
+def make_built_dataset(name: str = "first harvest", *, kind: str = "human", pairs: int = 8) -> RewardDataset:
+    """A dataset of judged train pairs, one of them a tie, really built."""
     judge, queue = make_user(), make_queue(demo=True)
     make_member(queue, judge, kind=kind)
-    for n in range(8):
+    for n in range(pairs):
         make_item(queue, prompt=make_prompt(), texts=(f"A **good** answer, {n}.", f"A poor one {n}"), arm="control")
-    for n in range(8):
+    for n in range(pairs):
         vote(queue, judge, "tie" if n == 7 else n % 2)
     ordered = reward_datasets.order(name=name, queues=[queue])
     return reward_datasets.build(dataset_id=ordered.pk)

@@ -14,7 +14,7 @@ from api.views import datasets
 from api.views.base import ENGINEERS, View, listing, paged, person
 from feedback.errors import BadInput, NotFound
 from feedback.models import Policy, User
-from rlhf import external, reproducing, runs, spec
+from rlhf import external, planning, reproducing, runs, spec
 from rlhf.models import RewardModel, Run
 
 KINDS = ("reward", *spec.POLICY_KINDS, "external")
@@ -39,6 +39,22 @@ class Runs(View):
             raise BadInput(f"kind: {data['kind']!r} is none of {', '.join(KINDS)}.", where="kind")
         run = (register if data["kind"] == "external" else order)(data, person(request))
         return Response(show(run), status=202)
+
+
+class Plan(View):
+    roles = {"*": ENGINEERS}
+
+    @extend_schema(operation_id="runs_plan", request=serializers.RunIn, responses=serializers.PlanOut)
+    def post(self, request: Request) -> Response:
+        """What the same body sent to /runs/ would start: settings, rows lost, time and memory. Nothing is written."""
+        body = serializers.RunIn(data=wire.one(request.data))
+        body.is_valid(raise_exception=True)
+        data = body.validated_data
+        if data["kind"] not in planning.KINDS:
+            raise BadInput(f"kind: {data['kind']!r} is none of {', '.join(planning.KINDS)}.", where="kind")
+        run = runs.prepare(**asked(data))
+        empty: dict[str, Any] = {"reasons": {}, "rows": None, "estimate": None, "note": ""}
+        return Response({"kind": run.kind, "config": run.config, **empty, **run.plan})
 
 
 class OneRun(View):
@@ -108,20 +124,22 @@ class RewardModels(View):
 
 
 def order(data: dict[str, Any], actor: User) -> Run:
+    return runs.start(**asked(data), seed=data["seed"], queue=data["queue"], actor=actor)
+
+
+def asked(data: dict[str, Any]) -> dict[str, Any]:
+    """What a body asks for, as the verbs take it."""
     policy = Policy.objects.filter(slug=data["base"]).first()
     if policy is None and data["kind"] != "reward":
         raise NotFound(f"base: there is no policy {data['base']!r}.", where="base")
-    return runs.start(
-        kind=data["kind"],
-        dataset=datasets.named(data["dataset"]),
-        policy=policy,
-        base="" if policy else data["base"],
-        reward_model=named_model(data["reward_model"]) if data["reward_model"] else None,
-        config=data["config"],
-        seed=data["seed"],
-        queue=data["queue"],
-        actor=actor,
-    )
+    return {
+        "kind": data["kind"],
+        "dataset": datasets.named(data["dataset"]),
+        "policy": policy,
+        "base": "" if policy else data["base"],
+        "reward_model": named_model(data["reward_model"]) if data["reward_model"] else None,
+        "config": data["config"],
+    }
 
 
 def named_model(slug: str) -> RewardModel:
@@ -166,6 +184,7 @@ def show(run: Run) -> dict[str, Any]:
         "base": run.base,
         "policy": run.policy.slug if run.policy else None,
         "config": run.config,
+        "plan": run.plan,
         "seed": run.seed,
         "queue": run.worker_queue,
         "stands_on": run.stands_on,

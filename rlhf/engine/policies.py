@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from rlhf import model_files
 from rlhf.engine.run_dir import UserError
 
 LARGE = 50_000_000  # parameters; below that fp32 costs little
@@ -48,21 +48,9 @@ def _matmul_seconds(dtype: torch.dtype) -> float:
 
 
 def parameter_count(base: Path) -> int:
-    """How many parameters the safetensors files of a model hold, from their headers alone."""
-    count = 0
-    for path in _weight_files(base):
-        with path.open("rb") as handle:
-            size = int.from_bytes(handle.read(8), "little")
-            header = json.loads(handle.read(size))
-        count += sum(_size(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    return count
-
-
-def _size(shape: list[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
+    """How many parameters a model directory holds. UserError when it holds no weights."""
+    _weight_files(base)
+    return model_files.parameter_count(base)
 
 
 def _weight_files(base: Path) -> list[Path]:

@@ -55,6 +55,7 @@ MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("lineage", "get"): ENGINEERS,
     ("runs", "get"): ENGINEERS,
     ("runs", "post"): ENGINEERS,
+    ("run-plan", "post"): ENGINEERS,
     ("run", "get"): ENGINEERS,
     ("run-metrics", "get"): ENGINEERS,
     ("run-log", "get"): ENGINEERS,
