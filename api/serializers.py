@@ -474,6 +474,24 @@ class RewardModelOut(s.Serializer[Any]):
     created_at = s.DateTimeField()
 
 
+class ScoreItem(Shape):
+    messages = Message(many=True, allow_empty=False)
+    content = Text(allow_blank=True)
+
+
+class ScoreIn(Shape):
+    items = ScoreItem(many=True)  # type: ignore[assignment]
+
+
+class OneScore(s.Serializer[Any]):
+    mean = s.FloatField()
+    sd = s.FloatField(help_text="Over the ensemble; 0 for a single model.")
+
+
+class ScoresOut(s.Serializer[Any]):
+    scores = OneScore(many=True)
+
+
 class PromoteIn(Shape):
     alias = Matching(r"^[-a-zA-Z0-9_]+$", max_length=80, required=False, default="production")
     force = s.BooleanField(required=False, default=False)

@@ -20,6 +20,7 @@ from api.views import (
     pulling,
     queues,
     runs,
+    scoring,
     webhooks,
 )
 
@@ -58,6 +59,7 @@ v1: list[URLPattern | URLResolver] = [
     path("runs/<uuid:id>/resume/", runs.Resume.as_view(), name="run-resume"),
     path("evaluations/", evaluations.Evaluations.as_view(), name="evaluations"),
     path("reward-models/", runs.RewardModels.as_view(), name="reward-models"),
+    path("reward-models/<slug:id>/score/", scoring.Score.as_view(), name="score"),
     path("policies/<slug:slug>/promote/", deployments.Promote.as_view(), name="promote"),
     path("deployments/<slug:alias>/rollback/", deployments.Rollback.as_view(), name="rollback"),
     path("decisions/", decisions.Decisions.as_view(), name="decisions"),

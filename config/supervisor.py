@@ -236,6 +236,7 @@ class Supervisor:
             self._child("default worker", [*worker, "-Q", "default", "-c", "2", "-n", "default@%h"]),
             self._child("train worker", [*worker, "-Q", "train", "-c", "1", "-n", "train@%h"], grace=25.0),
             self._child("beat", beat),
+            self._child("engines", [sys.executable, "manage.py", "serve_engines"]),
         ]
         if not all(is_fresh(ROOT, GROUPS[name]) for name in BACKGROUND_GROUPS):
             install = [sys.executable, "-m", "config.bootstrap", *BACKGROUND_GROUPS]

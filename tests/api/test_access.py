@@ -15,7 +15,7 @@ from feedback import assigning, events, judging
 from feedback.models import User
 from tests.api.conftest import Caller
 from tests.factories import make_interaction, make_item, make_member, make_policy, make_queue, make_user
-from tests.factories_rlhf import make_dataset, make_decision, make_loop, make_run
+from tests.factories_rlhf import make_dataset, make_decision, make_loop, make_reward_model, make_run
 
 # Columns: what the caller gets. "ok" is anything but 401, 403 and 404: the body is often not a good one.
 #   stranger: annotator, in no queue      member, reviewer, manager: of the queue in question
@@ -70,6 +70,7 @@ MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("evaluations", "get"): ENGINEERS,
     ("evaluations", "post"): ENGINEERS,
     ("reward-models", "get"): ENGINEERS,
+    ("score", "post"): ENGINEERS,
     ("rollback", "post"): (401, 403, 403, 403, 403, 404, 404),  # there is no deployment in this workspace
     ("decisions", "get"): ENGINEERS,
     ("decisions", "post"): ENGINEERS,
@@ -126,7 +127,7 @@ def place(db: None) -> dict[str, Any]:
         "promote": make_policy("first").slug, "rollback": "production", "loop": make_loop("loop").slug,
         "tick": "loop", "dataset": dataset.pk, "dataset-file": dataset.pk,
         "webhook": hook.pk, "deliveries": hook.pk, "delivery-retry": delivery.pk,
-        "interaction-feedback": make_interaction().pk,
+        "interaction-feedback": make_interaction().pk, "score": make_reward_model().slug,
     }  # fmt: skip
     addresses |= {f"decision{name}": make_decision().pk for name in ("", "-override", "-abandon")}
     of_run = ("", "-metrics", "-log", "-reproduce", "-cancel", "-resume", "-input", "-output", "-report", "-conclude")
