@@ -480,7 +480,7 @@ class ScoreItem(Shape):
 
 
 class ScoreIn(Shape):
-    items = ScoreItem(many=True)  # type: ignore[assignment]
+    items = ScoreItem(many=True)
 
 
 class OneScore(s.Serializer[Any]):
