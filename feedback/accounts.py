@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.conf import settings
@@ -69,6 +70,19 @@ def describe(*, user: User, actor: User | None = None, **fields: Any) -> User:
 
 def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, list) else str(value)
+
+
+def amount(text: str) -> Decimal | None:
+    """A price as somebody wrote it; None where nothing stands there. Raises BadInput."""
+    if not text:
+        return None
+    try:
+        value = Decimal(text).quantize(Decimal("0.01"))
+    except InvalidOperation:
+        raise BadInput("price_hour: expected an amount such as 18.50.", where="price_hour")
+    if not 0 <= value < 100_000:
+        raise BadInput("price_hour: expected an amount from 0 to 99,999.", where="price_hour")
+    return value
 
 
 @transaction.atomic

@@ -336,7 +336,7 @@ def release_all(*, annotator: User, queue: Queue | None = None) -> int:
     held = Assignment.objects.filter(annotator=annotator, status="leased")
     if queue is not None:
         held = held.filter(queue=queue)
-    return sum(_try(assignment, "released") for assignment in held.select_related("seat").order_by("pk"))
+    return sum(hand_back(assignment, "released") for assignment in held.select_related("seat").order_by("pk"))
 
 
 def release_expired(*, queue: Queue | None = None, now: datetime | None = None, limit: int = 500) -> int:
@@ -345,10 +345,11 @@ def release_expired(*, queue: Queue | None = None, now: datetime | None = None, 
     if queue is not None:
         late = late.filter(queue=queue)
     ordered = late.select_related("seat").order_by("pk")  # in one order, so that two who do it cannot deadlock
-    return sum(_try(assignment, "expired") for assignment in ordered[:limit])
+    return sum(hand_back(assignment, "expired") for assignment in ordered[:limit])
 
 
-def _try(assignment: Assignment, to: str) -> bool:
+def hand_back(assignment: Assignment, to: str) -> bool:
+    """Give a lease back as `expired` or `released`; False where it has moved on meanwhile."""
     try:
         _give_back(assignment, to)
     except StaleTransition:

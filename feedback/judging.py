@@ -206,6 +206,11 @@ def recent(*, annotator: User, limit: int = UNDO_LAST) -> list[Judgment]:
     )
 
 
+def standing_of(user: User, items: Any) -> list[Judgment]:
+    """What this person said about these items and has not taken back."""
+    return list(Judgment.objects.filter(author=user, item__in=items, withdrawn_at__isnull=True, purpose="label"))
+
+
 @transaction.atomic
 def undo(*, judgment_id: uuid.UUID | str, annotator: User) -> Assignment:
     """Withdraw one of the last ten judgments; the same assignment is leased again in its seat."""

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from django.db.models import F, QuerySet
 
-from .models import Assignment, Event, Judgment, Preference, Queue, Review, User
+from .models import Event, Judgment, Preference, Queue, Review, User
 
 USES = ("train", "control", "overlap", "gold", "repeat", "practice", "gate", "review", "skip", "judge")
 HEAD = ("person", "queue", "use", "count", "active_seconds", "elapsed_seconds", "price_hour", "cost")
@@ -79,47 +79,53 @@ class Bill:
 
 def bill(*, queues: Iterable[Queue]) -> Bill:
     """All work in these queues, a line for each person, queue and use."""
-    found: dict[tuple[int, int, str], Line] = {}
-    for queue in queues:
-        for user, use, active, elapsed in _pieces(queue):
-            line = found.setdefault((queue.pk, user.pk, use), Line(user, queue, use))
-            line.count += 1
-            line.active += active
-            line.elapsed += elapsed
-    return Bill(sorted(found.values(), key=lambda n: (n.user.username, n.queue.slug, USES.index(n.use))))
+    found: dict[tuple[int, int, str], list[float]] = {}
+    by_pk = {queue.pk: queue for queue in queues}
+    for queue in by_pk.values():
+        for person, use, active, elapsed in _pieces(queue):
+            sums = found.setdefault((person, queue.pk, use), [0, 0.0, 0.0])
+            sums[0] += 1
+            sums[1] += active
+            sums[2] += elapsed
+    people = User.objects.in_bulk({person for person, _, _ in found})
+    lines = [Line(people[p], by_pk[q], use, int(n), a, e) for (p, q, use), (n, a, e) in found.items()]
+    return Bill(sorted(lines, key=lambda n: (n.user.username, n.queue.slug, USES.index(n.use))))
 
 
-def _pieces(queue: Queue) -> Iterable[tuple[User, str, float, float]]:
+COLUMNS = ("pk", "annotator_id", "status", "purpose", "seat__number", "item__arm", "leased_at", "shown_at", "ended_at")
+
+
+def _pieces(queue: Queue) -> Iterable[tuple[int, str, float, float]]:
     """(who, what for, active seconds, elapsed seconds) of each thing done; withdrawn and withheld work is work."""
-    rows = queue.assignments.filter(status__in=("judged", "void", "skipped")).select_related(
-        "annotator", "seat", "item"
-    )
     active = _active(queue)
-    for row in rows.iterator(chunk_size=2000):
-        begun, ended = row.shown_at or row.leased_at, row.ended_at or row.shown_at or row.leased_at
-        elapsed = min(max((ended - begun).total_seconds(), 0.0), float(queue.lease_seconds))
-        yield row.annotator, use_of(row, queue), min(active.get(row.pk, elapsed), elapsed or 1e9), elapsed
-    for review in Review.objects.filter(judgment__queue=queue).select_related("reviewer"):
-        spent = (review.duration_ms or 0) / 1000
-        yield review.reviewer, "review", spent, spent
+    done = queue.assignments.filter(status__in=("judged", "void", "skipped"))
+    for pk, person, status, purpose, seat, arm, leased, shown, ended in done.values_list(*COLUMNS).iterator():
+        begun = shown or leased
+        elapsed = min(max(((ended or begun) - begun).total_seconds(), 0.0), float(queue.lease_seconds))
+        measured = active.get(pk, elapsed)
+        yield person, use_of(queue, status, purpose, seat, arm), min(measured, elapsed), elapsed
+    for reviewer, ms in Review.objects.filter(judgment__queue=queue).values_list("reviewer_id", "duration_ms"):
+        yield reviewer, "review", (ms or 0) / 1000, (ms or 0) / 1000
 
 
 def _active(queue: Queue) -> dict[Any, float]:
     """Assignment -> seconds that the page measured, the latest judgment's where there were several."""
     rows = Judgment.objects.filter(queue=queue, assignment__isnull=False, duration_ms__isnull=False)
-    return {pk: (ms or 0) / 1000 for pk, ms in rows.order_by("created_at").values_list("assignment", "duration_ms")}
+    measured = rows.order_by("created_at").values_list("assignment", "duration_ms")
+    return {pk: (ms or 0) / 1000 for pk, ms in measured.iterator()}
 
 
-def use_of(row: Assignment, queue: Queue) -> str:
-    if row.status == "skipped":
+def use_of(queue: Queue, status: str, purpose: str, seat: int | None, arm: str) -> str:
+    """What the work was for: the words of USES."""
+    if status == "skipped":
         return "skip"
-    if row.purpose != "label":
-        return row.purpose
+    if purpose != "label":
+        return purpose
     if queue.purpose == "gate":
         return "gate"
-    if row.seat is not None and row.seat.number > 1:
+    if seat is not None and seat > 1:
         return "overlap"
-    return "control" if row.item.arm == "control" else "train"
+    return "control" if arm == "control" else "train"
 
 
 def summary(*, queues: list[Queue]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count
 
-from . import events
+from . import assigning, events
 from .errors import BadInput, Conflict, NotAllowed, NotFound
 from .kinds import kind_of
 from .lifecycle import advance
@@ -87,6 +87,29 @@ def change(*, queue: Queue, actor: User | None = None, **fields: Any) -> Queue:
     if after:
         events.record("queue.changed", queue, actor=actor, before={n: before[n] for n in after}, after=after)
     return queue
+
+
+@transaction.atomic
+def dismiss(*, member: Membership, actor: User | None = None) -> None:
+    """End a membership; what the person holds goes back, what they judged stays."""
+    assigning.release_all(annotator=member.user, queue=member.queue)
+    member.delete()
+    before = {"user": member.user.username, "role": member.role}
+    events.record("queue.member_removed", member.queue, actor=actor, before=before)
+
+
+@transaction.atomic
+def clone(*, queue: Queue, actor: User | None = None) -> Queue:
+    """A draft with the same settings and people under the next free name, without items."""
+    stem = re.sub(r"-copy(-\d+)?$", "", queue.slug)[:70]
+    names = [f"{stem}-copy", *(f"{stem}-copy-{n}" for n in range(2, 1000))]
+    taken = set(Queue.objects.filter(slug__in=names).values_list("slug", flat=True))
+    slug = next(name for name in names if name not in taken)
+    fields = {name: getattr(queue, name) for name in FIELDS if name != "status"}
+    copy, _ = create(slug=slug, actor=actor, **{**fields, "title": f"{queue.title} (copy)"[:200]})
+    for member in queue.memberships.select_related("user"):
+        admit(queue=copy, user=member.user, role=member.role, kind=member.kind, actor=actor)
+    return copy
 
 
 def _keep_guidelines(queue: Queue, actor: User | None) -> None:

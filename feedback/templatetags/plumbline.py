@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.utils.timesince import timesince
 
 from ..kinds import SLOTS
 from ..models import Judgment
+from ..quality import answer_words
 from ..rendering import render_markdown
 
 register = template.Library()
@@ -26,6 +28,7 @@ ENTRIES = (  # words, url name, for engineers only
     ("Datasets", "rlhf:datasets", True),
     ("Models", "rlhf:policies", True),
 )
+CONSOLE = ("Console", "feedback:console")  # for those who look after a queue
 
 
 @register.simple_tag(takes_context=True)
@@ -36,6 +39,8 @@ def nav_links(context: dict[str, Any]) -> list[dict[str, Any]]:
     if request is None or user is None or not user.is_authenticated:
         return []
     links = [(words, _address(name)) for words, name, staff in ENTRIES if user.is_engineer or not staff]
+    if user.is_engineer or user.memberships.filter(role__in=("reviewer", "manager")).exists():
+        links.insert(1, (CONSOLE[0], _address(CONSOLE[1])))
     return [{"words": w, "url": u, "here": request.path.startswith(u)} for w, u in links if u]
 
 
@@ -60,6 +65,59 @@ def markdown(text: str) -> SafeString:
 def percent(share: float | None) -> str:
     """42% from .42; a dash where there is no figure."""
     return "–" if share is None else f"{share:.0%}"
+
+
+@register.filter
+def interval(found: dict[str, Any] | None) -> str:
+    """ "80% (72 to 87, n 120)"; a dash where there is no figure."""
+    if not found or found.get("value") is None:
+        return "–"
+    low, high = (f"{100 * found[name]:.0f}" for name in ("low", "high"))
+    return f"{found['value']:.0%} ({low} to {high}, n {found['n']})"
+
+
+@register.filter
+def money(amount: Any) -> str:
+    return "–" if amount is None else f"{amount:,.2f}"
+
+
+@register.filter
+def field(found: Any, name: str) -> Any:
+    return getattr(found, name, "")
+
+
+@register.filter
+def split(text: str) -> list[str]:
+    return text.split()
+
+
+@register.filter
+def pairs(text: str) -> list[list[str]]:
+    """ "a=One,b=Two" as pairs, for a row of like fields in a template."""
+    return [part.split("=") for part in text.split(",")]
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
+def answer_text(answer: dict[str, Any]) -> str:
+    """A stored answer by position, in words: "A better"."""
+    return choice_words(answer_words(answer))
+
+
+@register.filter
+def choice_words(word: str) -> str:
+    if word in ("tie", "both_bad"):
+        return {"tie": "Tie", "both_bad": "Both bad"}[word]
+    return f"{SLOTS[int(word)]} better" if word.isdecimal() and int(word) < len(SLOTS) else word
+
+
+@register.filter
+def get(found: dict[Any, Any], key: Any) -> Any:
+    return found.get(key)
 
 
 @register.filter
