@@ -36,7 +36,7 @@ def facts(run: Run) -> Facts:
         steps=run.step or None,
         cost=seconds / 3600 * price if price and seconds is not None else None,
         price=price,
-        estimate=run.inputs.get("estimate") or {},
+        estimate=run.plan.get("estimate") or {},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import datasets, decisions, loops, models, runs, teach
+from .views import datasets, decisions, loops, models, runs, starting, teach
 
 app_name = "rlhf"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -18,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("loops/<slug:slug>/retry/", loops.retry, name="loop-retry"),
     path("loops/<slug:slug>/pause/", loops.pause, name="loop-pause"),
     path("runs/", runs.index, name="runs"),
+    path("runs/start/", starting.page, name="run-start"),
     path("runs/compare/", runs.compare, name="runs-compare"),
     path("runs/compare/metrics.json", runs.compared_metrics, name="runs-compare-metrics"),
     path("runs/<uuid:pk>/", runs.page, name="run"),

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 LISTS = ("loops", "runs", "datasets", "policies", "decisions")
 FOR_ALL = {"teach", "teach-start", "teach-vote", "teach-undo"}
-CHOOSERS = {"runs-compare", "runs-compare-metrics"}  # pages that offer a choice when nothing is chosen
+CHOOSERS = {"runs-compare", "runs-compare-metrics", "run-start"}  # pages that offer a choice when nothing is chosen
 NAMES = sorted(p.name for p in urls.urlpatterns if p.name and p.name not in FOR_ALL)
 POSTED = {
     "loop-go",
@@ -53,6 +53,7 @@ def every_page() -> list[str]:
     decision, dataset = Decision.objects.get(), RewardDataset.objects.get()
     return [
         *(reverse(f"rlhf:{name}") for name in LISTS),
+        reverse("rlhf:run-start"),
         reverse("rlhf:runs-compare") + "?" + "&".join(f"runs={run.pk}" for run in Run.objects.filter(kind="dpo")),
         reverse("rlhf:loop", args=["demo"]),
         reverse("rlhf:loop", args=["demo"]) + "?round=1",
