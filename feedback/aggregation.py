@@ -37,16 +37,27 @@ class Derived:
             yield (*key, *(n[outcome] for outcome in OUTCOMES))
 
 
-def standing() -> Q:
-    """Judgments that count: not withdrawn, not corrected by one that stands, made by those who decide here.
+def not_counting() -> list[tuple[str, Q]]:
+    """Judgments that do not count, by reason; the first that applies is the one told.
 
     Simulated people count in demo queues alone; a model judge's votes are kept apart everywhere; gold, practice
     and repeats measure people and teach nothing; what is withheld waits until its author is out of doubt.
     """
-    corrected = Q(superseded_by__isnull=False, superseded_by__withdrawn_at__isnull=True)
-    counting = Q(author_kind="human") | Q(author_kind="simulated", queue__demo=True)
-    teaching = Q(purpose="label", item__gold__isnull=True)
-    return Q(withdrawn_at__isnull=True, withheld_at__isnull=True) & teaching & ~corrected & counting
+    return [
+        ("withdrawn", Q(withdrawn_at__isnull=False)),
+        ("corrected", Q(superseded_by__isnull=False, superseded_by__withdrawn_at__isnull=True)),
+        ("withheld", Q(withheld_at__isnull=False)),
+        ("gold", Q(item__gold__isnull=False) | Q(purpose="gold")),
+        ("repeats", Q(purpose="repeat")),
+        ("practice and judging", ~Q(purpose="label")),
+        ("simulated outside a demo", Q(author_kind="simulated", queue__demo=False)),
+        ("model judges", Q(author_kind="model")),
+    ]
+
+
+def standing() -> Q:
+    """Judgments that count: those to which no reason of `not_counting` applies."""
+    return Q(*(~out for _, out in not_counting()))
 
 
 def gather(*, limit: int = 2000) -> int:

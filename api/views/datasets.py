@@ -22,9 +22,10 @@ from api.views.base import ENGINEERS, View, listing, paged, person
 from feedback.errors import BadInput, Conflict, NotFound
 from feedback.models import Queue
 from rlhf import artifacts, reward_datasets
+from rlhf.freezing import rows
 from rlhf.models import RewardDataset
 
-FILES = (*(f"{name}.parquet" for name in reward_datasets.FILES), "judgments.txt", "manifest.json")
+FILES = (*(f"{name}.parquet" for name in rows.FILES), "judgments.txt", "manifest.json")
 FORMAT = OpenApiParameter("format", OpenApiTypes.STR, enum=["jsonl"], description="The rows as JSON lines.")
 FILE = {(200, kind): OpenApiTypes.BINARY for kind in ("application/octet-stream", "application/x-ndjson")}
 

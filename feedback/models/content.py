@@ -44,7 +44,8 @@ class Prompt(models.Model):
     split = models.CharField(max_length=8)
     external_id = models.CharField(max_length=200, blank=True, default="")
     metadata = models.JSONField(default=dict, blank=True)
-    quarantined = models.BooleanField(default=False)
+    cluster = models.CharField(max_length=64, blank=True, default="")  # smallest group tied to its own; "": unknown
+    quarantined = models.BooleanField(default=False)  # a train prompt nearly the same as a held-out one
     gate_uses = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -15,8 +15,8 @@ from django.views.decorators.http import require_GET
 from feedback.errors import NotFound
 
 from .. import artifacts
+from ..freezing.rows import FILES
 from ..models import RewardDataset
-from ..reward_datasets import FILES
 from .access import engineers
 
 NAMES = (*(f"{name}.parquet" for name in FILES), "judgments.txt", "manifest.json")
