@@ -157,7 +157,7 @@ def _votes(columns: dict[str, np.ndarray], pair: np.ndarray) -> Votes:
     who, people = _people(columns)
     order = np.lexsort((columns["judgment"], pair))
     rows = (pair, columns["judgment"], who, columns["outcome"], columns["strength"], columns["weight"])
-    return Votes(*(column[order] for column in rows), people=people)  # type: ignore[misc]
+    return Votes(*(column[order] for column in rows), people=people)  # type: ignore[misc, arg-type]
 
 
 def _people(columns: dict[str, np.ndarray]) -> tuple[np.ndarray, list[str]]:
