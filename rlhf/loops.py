@@ -8,7 +8,7 @@
     train    DPO on best against worst, plus the people's own pairs; best-of-n is registered as a policy too
     answer   candidate and live policy answer gate prompts
     vote     people decide, blind
-    ask      the live policy's answers, scored: the most informative pairs go back into the queue
+    ask      alarms are looked for; the yardstick's pairs and the most informative ones go into the queue
 
 A step that needs a run orders it and points at it in one transaction, so a tick that dies or runs twice
 orders nothing twice. Ticks of one loop exclude each other by the round's guarded status.
@@ -31,8 +31,23 @@ from feedback.models import Judgment, Policy, Prompt, Queue, User
 from feedback.stats.sequential import Rule
 from feedback.wake import wake
 
-from . import bases, deployments, gates, guardrails, proposals, reward_datasets, runs, sampling, selection
-from .models import Loop, RewardModel, Round, RoundStep, Run
+from . import (
+    alarms,
+    bases,
+    budgets,
+    deployments,
+    gates,
+    guardrails,
+    proposals,
+    reward_datasets,
+    runs,
+    sampling,
+    selection,
+    triggers,
+    yardstick,
+)
+from .budgets import RUN_FIELDS, Budget
+from .models import Alarm, Loop, RewardModel, Round, RoundStep, Run
 
 STEPS: dict[str, str] = {
     "collecting": "Collect",
@@ -52,14 +67,21 @@ NEXT = dict(zip(STEPS, [*list(STEPS)[1:], "closed"], strict=True))
 class LoopConfig:
     """How a loop goes round.
 
-    every: new settled preferences that start a round; draws: answers a train prompt to choose from;
-    train_prompts: at most so many prompts sampled; ask: items put into the queue after a round;
+    every: new settled preferences that start a round; hours, least: so many hours after the last round began the
+    next one starts too, if there are at least `least` (0 hours: no schedule); budget: see budgets.Budget, the loop
+    pauses when it is used up; yardstick: votes a round for the candidate against the first policy;
+    draws: answers a train prompt to choose from; train_prompts: at most so many prompts sampled;
+    ask: items put into the queue after a round;
     penalty: lambda in mean - lambda * sd; best_of: n of the policy that picks by the head alone;
     own_pairs: the people's own pairs on the live policy's answers join the training pairs;
     guardrails: margins that differ from the standard ones, see guardrails.parse_margins.
     """
 
     every: int = 120
+    hours: float = 0.0
+    least: int = 20
+    budget: dict[str, Any] = field(default_factory=dict)
+    yardstick: int = 0
     draws: int = 4
     train_prompts: int = 400
     ask: int = 120
@@ -87,10 +109,13 @@ class LoopConfig:
         return config
 
     def _check(self) -> None:
-        for name in ("every", "draws", "train_prompts", "ask", "max_pairs", "best_of"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise BadInput(f"config.{name}: expected a whole number from 1.", where=f"config.{name}")
+        for name in ("every", "least", "draws", "train_prompts", "ask", "max_pairs", "best_of", "yardstick"):
+            value, lowest = getattr(self, name), 0 if name == "yardstick" else 1
+            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+                raise BadInput(f"config.{name}: expected a whole number from {lowest}.", where=f"config.{name}")
+        if isinstance(self.hours, bool) or not isinstance(self.hours, int | float) or not 0 <= self.hours <= 8760:
+            raise BadInput("config.hours: expected hours from 0 to 8760.", where="config.hours")
+        Budget.parse(self.budget)
         if self.draws < 2:
             raise BadInput("config.draws: at least 2, to have a better and a worse one.", where="config.draws")
         runs.check_config("reward", self.reward)
@@ -139,6 +164,9 @@ def create(
 
 
 def set_active(*, loop: Loop, active: bool, actor: User | None = None) -> Loop:
+    alarm = Alarm.objects.filter(loop=loop, status="open", severity="serious").first() if active else None
+    if alarm is not None:
+        raise Conflict(f"An alarm paused this loop; look at it and close it first: {alarm.sentence}")
     with transaction.atomic():
         advance(loop, "active" if active else "paused")
         events.record("loop.active" if active else "loop.paused", loop, actor=actor)
@@ -149,6 +177,8 @@ def tick(*, loop: Loop, force: bool = False) -> str:
     """Do the next thing of the open round; returns what it waits for now. `force` starts with what there is."""
     if loop.status != "active":
         return "This loop is paused."
+    if spent := _pause_when_spent(loop):
+        return spent
     round_ = current(loop)
     for _ in range(len(STEPS)):  # go on as long as steps finish at once
         if round_.status == "failed":
@@ -164,6 +194,18 @@ def tick(*, loop: Loop, force: bool = False) -> str:
         if round_.status == "closed":
             return f"Round {round_.number} is closed."
     return round_.explain
+
+
+def _pause_when_spent(loop: Loop) -> str:
+    """Between rounds, and before people are asked anything more: a loop without budget pauses and says so."""
+    why = budgets.used_up(loop, Budget.parse(loop.config.get("budget", {})))
+    if not why:
+        return ""
+    with transaction.atomic():
+        if Loop.objects.filter(pk=loop.pk, status="active").update(status="paused"):
+            loop.status = "paused"
+            events.record("loop.paused", loop, after={"budget": why})
+    return _explain(current(loop), f"Paused: {why}.")
 
 
 @transaction.atomic
@@ -188,7 +230,8 @@ def retry(*, round_: Round, actor: User | None = None) -> Round:
     if round_.status != "failed":
         raise Conflict(f"Round {round_.number} has not failed.")
     with transaction.atomic():
-        for run in filter(None, (getattr(round_, name) for name in RUN_FIELDS)):
+        own = [getattr(round_, name) for name in RUN_FIELDS]
+        for run in filter(None, [*own, *round_.yardstick_runs.all()]):
             if run.status in ("failed", "cancelled"):
                 runs.resume(run=run, actor=actor)
         advance(round_, round_.failed_step, explain="Going on.", failed_step="")
@@ -250,9 +293,11 @@ def _fail(round_: Round, message: str) -> str:
 
 def _collect(round_: Round, config: LoopConfig, force: bool) -> None:
     new = new_judgments(round_)
-    if new < config.every and not (force and new):
-        raise Wait(f"waiting for {config.every - new} more preferences ({new} of {config.every})")
-    _remember(round_, live=deployments.live(round_.loop.alias), facts={"new_judgments": new})
+    when: dict[str, Any] = {"new": new, "every": config.every, "hours": config.hours, "least": config.least}
+    why = f"started by hand with {new} new preferences" if force and new else triggers.due(round_, **when)
+    if not why:
+        raise Wait(triggers.waiting(round_, **when))
+    _remember(round_, live=deployments.live(round_.loop.alias), facts={"new_judgments": new, "trigger": why})
 
 
 def new_judgments(round_: Round) -> int:
@@ -376,12 +421,37 @@ def _ask(round_: Round, config: LoopConfig, force: bool) -> None:
     """The policy that is live now answers some train prompts afresh; the head picks what people are asked next."""
     live = deployments.live(round_.loop.alias)
     assert live is not None
+    _look_for_alarms(round_)
+    _measure(round_, config)
     prompts = _prompts_to_ask(round_, config)
     draws = draws_of(round_.number + 1, config)
     _run(round_, "next_run", lambda: sampling.sample(policy=live, prompts=prompts, draws=draws, seed=round_.number))
     scored = _run(round_, "next_score_run", lambda: _score(round_, live, prompts, draws))
     items, arms = selection.ask(queue=round_.loop.queue, score_run=scored, limit=config.ask, seed=round_.number)
     _remember(round_, facts={"asked": len(items), "arms": arms})
+
+
+def _look_for_alarms(round_: Round) -> None:
+    """Once a round; a serious alarm holds the round here until a person has closed it."""
+    if "alarms" not in round_.facts:
+        raised = alarms.sound(round_, alarms.examine(round_))
+        _remember(round_, facts={"alarms": len(raised)})
+    serious = Alarm.objects.filter(round=round_, status="open", severity="serious").first()
+    if serious is not None:
+        raise Wait(f"an alarm paused the loop: {serious.sentence}")
+
+
+def _measure(round_: Round, config: LoopConfig) -> None:
+    """Put the yardstick's pairs into the queue, unless the decision itself was a vote against the first policy."""
+    first = yardstick.first_policy(round_.loop)
+    if not config.yardstick or first is None or round_.live_id == first.pk or "yardstick" in round_.facts:
+        return
+    waits_for, run = yardstick.missing(round_, config.yardstick)
+    if run is not None:
+        round_.yardstick_runs.add(run)
+    if waits_for:
+        raise Wait(waits_for)
+    _remember(round_, facts={"yardstick": yardstick.put(round_, config.yardstick)})
 
 
 def draws_of(number: int, config: LoopConfig) -> range:
@@ -459,9 +529,6 @@ def train_prompts(loop: Loop) -> list[Prompt]:
     return workspace_prompts(loop, "train")
 
 
-RUN_FIELDS = (
-    "reward_run", "sample_run", "score_run", "train_run", "answer_run", "live_answer_run", "next_run", "next_score_run",
-)  # fmt: skip
 STEP_VERBS: dict[str, Callable[[Round, LoopConfig, bool], None]] = {
     "collecting": _collect,
     "gathering": _gather,

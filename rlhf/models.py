@@ -384,7 +384,7 @@ class RoundStep(models.Model):
 class Alarm(models.Model):
     """Something that a person should look at, with the figures it rests on and the samples behind it."""
 
-    KINDS = ("overpaid", "length", "drift", "repetition", "production")
+    KINDS = ("overpaid", "length", "repetition", "production")
     SEVERITIES = ("warning", "serious")
 
     id = models.UUIDField(primary_key=True, default=uuid6.uuid7, editable=False)
@@ -409,7 +409,7 @@ class Alarm(models.Model):
         constraints = [
             status_check("alarm"),
             models.CheckConstraint(
-                condition=Q(kind__in=("overpaid", "length", "drift", "repetition", "production")),
+                condition=Q(kind__in=("overpaid", "length", "repetition", "production")),
                 name="alarm_kind_known",
             ),
             models.CheckConstraint(condition=Q(severity__in=("warning", "serious")), name="alarm_severity_known"),

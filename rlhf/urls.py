@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("loops/<slug:slug>/go/", loops.go, name="loop-go"),
     path("loops/<slug:slug>/retry/", loops.retry, name="loop-retry"),
     path("loops/<slug:slug>/pause/", loops.pause, name="loop-pause"),
+    path("loops/<slug:slug>/alarms/<uuid:pk>/close/", loops.close_alarm, name="alarm-close"),
     path("runs/", runs.index, name="runs"),
     path("runs/start/", starting.page, name="run-start"),
     path("runs/compare/", runs.compare, name="runs-compare"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -13,9 +14,10 @@ from django.views.decorators.http import require_GET, require_POST
 from feedback.errors import PlumblineError
 from feedback.models import Item, Judgment
 
-from .. import loops
-from ..models import Deployment, Loop, RewardModel, Round
+from .. import alarms, budgets, loops, worth
+from ..models import Alarm, Deployment, Loop, RewardModel, Round
 from ..timetable import Stop, step_runs, stops
+from ..worth_figure import figure
 from .access import engineers
 from .decisions import standing
 
@@ -37,8 +39,43 @@ def index(request: HttpRequest) -> HttpResponse:
 def page(request: HttpRequest, slug: str) -> HttpResponse:
     """The page, or its moving part for htmx."""
     loop = get_object_or_404(Loop.objects.select_related("queue"), slug=slug)
-    template = "rlhf/_loop.html" if request.htmx else "rlhf/loop.html"  # type: ignore[attr-defined]
-    return render(request, template, loop_context(loop, request.GET.get("round", "")))
+    context = loop_context(loop, request.GET.get("round", ""))
+    if request.htmx:  # type: ignore[attr-defined]
+        return render(request, "rlhf/_loop.html", context)
+    return render(request, "rlhf/loop.html", context | {"worth": worth_context(loop), "budget": budget_context(loop)})
+
+
+@engineers
+@require_POST
+def close_alarm(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
+    """A person has looked at an alarm and says what it was."""
+    alarm = get_object_or_404(Alarm.objects.filter(loop__slug=slug), pk=pk)
+    try:
+        alarms.close(alarm=alarm, actor=request.user, note=request.POST.get("note", ""))  # type: ignore[arg-type]
+        messages.success(request, "The alarm is closed. A loop that it paused can be started again.")
+    except PlumblineError as wrong:
+        messages.error(request, wrong.message)
+    return redirect("rlhf:loop", slug)
+
+
+def worth_context(loop: Loop) -> dict[str, Any]:
+    """The figure "how much better per human label", its table, and an answer before and now."""
+    points = [point.as_json() for point in worth.points(loop)]
+    simulated = worth.simulated(loop)
+    drawn = figure(points, simulated=simulated) if points else None
+    return {"points": points, "figure": drawn, "simulated": simulated, "example": worth.example(loop)}
+
+
+def budget_context(loop: Loop) -> list[dict[str, Any]]:
+    """What was spent of each limit; only limits that are set, or prices that make money of labels."""
+    limits = budgets.Budget.parse(loop.config.get("budget", {}))
+    have = budgets.spent(loop, limits)
+    rows = (("labels", "judgments"), ("hours", "machine hours"), ("money", "money"))
+    return [
+        {"what": words, "spent": getattr(have, name), "limit": getattr(limits, name)}
+        for name, words in rows
+        if name != "money" or limits.per_label or limits.per_hour
+    ]
 
 
 @engineers
@@ -85,6 +122,7 @@ def loop_context(loop: Loop, number: str = "") -> dict[str, Any]:
         "config": loops.LoopConfig.parse(loop.config),
         "live": Deployment.objects.filter(alias=loop.alias).select_related("policy").first(),
         "simulated": Judgment.objects.filter(queue=loop.queue, author_kind="simulated").exists(),
+        "alarms": Alarm.objects.filter(loop=loop, status="open").select_related("round"),
         "past": [_summary(r) for r in rounds if r.status == "closed"],
     }
     return context | (round_context(round_) if round_ else {})
