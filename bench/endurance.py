@@ -4,7 +4,7 @@
 
 kills: kill -9 of engine, worker, web, Redis, or everything, at random moments of a DPO run on the tiny model while
 somebody labels over HTTP; the run must finish once and no confirmed judgment may be lost. loop: the same at random
-moments of a whole turn of the toy loop, from the model's training to the next questions; it must close, with every step
+moments of a whole turn of the toy loop, from the first judgment to the next questions; it must close, with every step
 once. decisions: false promotions
 of each stopping rule when one looks after every vote, and the votes needed at a true .6. fuzz: hostile transcripts and
 texts through the reader, the renderer and the style features; none may crash, the slowest is told.
@@ -179,6 +179,7 @@ def loop_kills(count: int, seed: int) -> dict[str, Any]:
             site.start()
             site.ask(circle.SEED)
             people.start()
+            wait_for(lambda: circle.judged(site), 900, "the first judgments")
             while sum(dealt.values()) < count and circle.state(site)[0] not in ("closed", "failed"):
                 time.sleep(rng.uniform(5, 40))
                 victim = rng.choice(list(VICTIMS))

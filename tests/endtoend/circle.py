@@ -84,6 +84,12 @@ def state(site: Site) -> list[str]:
     return found
 
 
+def judged(site: Site) -> int:
+    """How many judgments there are."""
+    count: int = site.ask("from feedback.models import Judgment\nanswer = Judgment.objects.count()")
+    return count
+
+
 def check(site: Site) -> dict[str, Any]:
     """Every step once, every run done and finished once, every training step counted once, no seat judged twice."""
     facts: dict[str, Any] = site.ask(FACTS)
