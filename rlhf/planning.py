@@ -55,11 +55,11 @@ def _weighed(run: Run, rows: list[dict[str, Any]], model: Path, shape: Shape) ->
         counts = row_counts.count(run.kind, rows, model, run.config, run.config.get("system_prompt", ""))
     except (OSError, ValueError, KeyError) as wrong:
         raise BadInput(f"base: its tokenizer cannot be used ({wrong}).", where="base") from wrong
-    left, needed = counts.rows - counts.dropped, 2 if run.kind == "reward" else FEWEST
-    if left < needed:
+    left = counts.rows - counts.dropped
+    if left < FEWEST:
         lost = f"{counts.dropped} are longer than max_length {run.config['max_length']}; " if counts.dropped else ""
         raise Conflict(
-            f"dataset: of {counts.rows} rows {lost}{left} are left, too few to learn from (at least {needed}).",
+            f"dataset: of {counts.rows} rows {lost}{left} are left, too few to learn from (at least {FEWEST}).",
             where="dataset",
         )
     guess = estimates.estimate(run.kind, run.config, shape, left, counts.tokens, _past(run, shape))
