@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from django.utils import timezone
 
 from feedback import assigning, intake, judging
 from feedback.models import Policy, Queue, User
 from feedback.stats.sequential import Rule
-from rlhf import deployments, gates, reward_datasets
+from feedback.stats.style import STYLE_NAMES
+from rlhf import artifacts, deployments, gates, reward_datasets
 from rlhf.loops import STEPS
 from rlhf.models import (
     Decision,
@@ -151,6 +156,29 @@ def make_vote(*, wins: int, losses: int, halves: int = 0, kind: str = "human", p
     return gates.consume(decision=decision)
 
 
+def write_predictions(dataset: RewardDataset, *, extra: int = 60) -> str:
+    """An artifact with the table of held-out predictions: the dataset's own pairs, and as many more as asked for."""
+    table = pq.read_table(artifacts.path_of(dataset.artifact) / "train.parquet").to_pylist()
+    style = [0.1] * len(STYLE_NAMES)
+    rows = [
+        {"pair_id": row["pair_id"], "prompt_id": row["prompt_id"], "group": row["group"], "queue": row["queue"],
+         "arm": "control", "used": True, "probability": 0.2 if n < 2 else 0.7, "target": 1.0, "spread": 0.4,
+         "agreement": 0.9, "margin": 0.0, "strength": None, "votes": 1, "judgment_ids": row["judgment_ids"],
+         "chosen_length": 30, "rejected_length": 20, "chosen_style": style, "rejected_style": [0.0] * len(style)}
+        for n, row in enumerate(table)
+    ]  # fmt: skip
+    for n in range(extra):
+        p, right = 0.55 + 0.4 * (n % 10) / 10, n % 4 != 0
+        more = {"pair_id": f"p{n}", "prompt_id": f"q{n}", "group": f"g{n}", "probability": p if right else 1 - p,
+                "votes": 1 + n % 2 * 2, "target": 1.0 if n % 3 else 2 / 3, "judgment_ids": [],
+                "chosen_length": 20 + n % 5 * 10, "rejected_length": 35,
+                "chosen_style": [((n + k) % 7) / 7 for k in range(len(style))]}  # fmt: skip
+        rows.append({**rows[0], **more})
+    with tempfile.TemporaryDirectory() as folder:
+        pq.write_table(pa.Table.from_pylist(rows), Path(folder) / "predictions.parquet")
+        return artifacts.publish(Path(folder), kind="reward")
+
+
 def add_metrics(run: Run, steps: int = 40) -> None:
     """Curves as DPO draws them."""
     now = timezone.now()
@@ -177,7 +205,7 @@ def make_world() -> Loop:
     dataset = make_built_dataset(kind="simulated")
     decision = make_vote(wins=14, losses=22, halves=3, kind="simulated")
     loop = make_loop("demo", title="The demo's loop", alias=decision.alias, queue=dataset.queues.get())
-    reward = make_run("reward", status="done", dataset=dataset)
+    reward = make_run("reward", status="done", dataset=dataset, artifact=write_predictions(dataset))
     make_reward_model("demo-head", run=reward, figures=FIGURES)
     trained = make_run("dpo", status="done", policy=decision.live, dataset=dataset, produced_policy=decision.candidate)
     add_metrics(trained)

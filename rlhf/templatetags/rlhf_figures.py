@@ -37,6 +37,14 @@ def decimals(value: Any) -> str:
 
 
 @register.filter
+def signed(value: Any) -> str:
+    """+.21 or -.08, or a dash."""
+    if not isinstance(value, int | float) or value != value:
+        return "–"
+    return f"{value:+.2f}".replace("0.", ".", 1).replace("-", "\u2212")
+
+
+@register.filter
 def percent(value: Any) -> str:
     return f"{value:.0%}" if isinstance(value, int | float) and value == value else "–"
 

@@ -12,10 +12,12 @@ from django.views.decorators.http import require_GET, require_POST
 
 from feedback.errors import PlumblineError
 from feedback.models import Policy, Response
+from feedback.stats.reward_reports import Bin
 
-from .. import deployments
+from .. import deployments, reward_reports
 from ..models import Deployment, RewardModel, Run
 from ..templatetags.rlhf_figures import estimate_parts
+from . import drawing
 from .access import engineers
 
 
@@ -73,26 +75,61 @@ def _samples(policy: Policy) -> list[Response]:
 @require_GET
 def reward_model(request: HttpRequest, slug: str) -> HttpResponse:
     model = get_object_or_404(RewardModel.objects.select_related("run__dataset"), slug=slug)
+    found = reward_reports.report(model, names=request.user.is_admin)  # type: ignore[union-attr]
     context = {
         "model": model,
         "figures": model.figures,
-        "versus": versus(model.figures),
+        "versus": versus(model.figures, found),
         "rest": {k: v for k, v in model.figures.items() if k not in SHOWN},
         "chosen_by": Policy.objects.filter(head=model.artifact),
         "runs": model.used_by.all()[:20],
+        "report": found,
+        "diagram": diagram(found["bins"]) if found else None,
     }
     return render(request, "rlhf/reward_model.html", context)
 
 
-def versus(figures: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The head's accuracy and what length alone would do, as bars of a 100 wide box (places from 0 to 100)."""
+def versus(figures: dict[str, Any], found: dict[str, Any] | None = None) -> list[tuple[str, dict[str, Any]]]:
+    """Accuracy beside length alone and what people agree on, as bars of a 100 wide box (places from 0 to 100)."""
     rows = []
-    for words, name in (("this head", "accuracy"), ("longer wins", "longer_wins"), ("shorter wins", "shorter_wins")):
+    for words, name in (("this model", "accuracy"), ("longer wins", "longer_wins"), ("shorter wins", "shorter_wins")):
         value, low, high, _ = estimate_parts(figures.get(name))
         if value is not None and low is not None:
             places = {"width": round(100 * value, 1), "low": round(100 * low, 1), "high": round(100 * high, 1)}
             rows.append((words, {"share": figures[name], **places}))
+    if found and found["human_lines"]:
+        low, high = found["human_lines"]
+        agree = found["agreement"]
+        between = {"width": round(100 * high, 1), "low": round(100 * low, 1), "high": round(100 * high, 1)}
+        rows.append(("two people agree", {"share": list(agree), **_places(agree)}))
+        rows.append(("possible at most", {"share": [low, low, high], "words": (low, high), **between}))
     return rows
+
+
+def _places(figure: Any) -> dict[str, float]:
+    return {
+        "width": round(100 * figure.value, 1),
+        "low": round(100 * figure.low, 1),
+        "high": round(100 * figure.high, 1),
+    }
+
+
+FRAME = drawing.Frame(40, 10, 230, 200, 0.5, 1.0)
+
+
+def diagram(bins: list[Bin]) -> dict[str, Any]:
+    """The reliability diagram of a 240 by 235 box: a dot and a whisker a bin, the diagonal, ticks."""
+
+    def x(value: float) -> float:
+        return FRAME.x(2 * (min(1.0, max(0.5, value)) - 0.5), 1)
+
+    dots = [
+        {"x": x(b.predicted), "y": FRAME.y(b.observed.value), "low": FRAME.y(b.observed.low),
+         "high": FRAME.y(b.observed.high), "bin": b}
+        for b in bins
+    ]  # fmt: skip
+    ticks = [{"at": v, "x": x(v), "y": FRAME.y(v)} for v in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)]
+    return {"dots": dots, "ticks": ticks, "frame": FRAME}
 
 
 SHOWN = {"accuracy", "accuracy_on", "longer_wins", "shorter_wins", "calibration_slope", "ece", "log_loss", "n"}
