@@ -18,7 +18,7 @@ from .models import Run
 from .run_kinds import KINDS
 
 CACHE = "cache"  # an input that only saves time
-PER_BASE = {"convert": 0.0, "pretrain": 0.0, "generate": 0.05, "score": 0.05, "reward": 0.1}  # of the base's size
+PER_BASE = {"convert": 0.0, "pretrain": 0.0, "generate": 0.05, "score": 0.05, "reward": 0.1, "evaluate": 1.2}  # of the base's size
 LORA, FULL = 0.5, 8.0  # adapters and their checkpoints; weights, optimizer states and two checkpoints
 SMALLEST = 50 * 2**20
 CONVERTED = 700 * 2**20
