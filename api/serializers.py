@@ -151,6 +151,7 @@ class QueueChange(Shape):
     price_hour = s.FloatField(min_value=0, max_value=99_999, required=False, allow_null=True)
     selection = s.ChoiceField(SELECTIONS, required=False)
     control_rate = s.FloatField(min_value=0, max_value=1, required=False)
+    content_level = s.ChoiceField(choices=Queue.CONTENT_LEVELS, required=False)
     status = s.ChoiceField(choices=["draft", "open", "paused", "closed", "archived"], required=False)
 
 
@@ -187,6 +188,7 @@ class QueueOut(s.Serializer[Any]):
     price_hour = s.DecimalField(max_digits=8, decimal_places=2, allow_null=True)
     selection = s.CharField()
     control_rate = s.FloatField()
+    content_level = s.CharField()
     status = s.CharField()
     created_at = s.DateTimeField()
 
@@ -241,7 +243,17 @@ class Lease(s.Serializer[Any]):
 
 
 class JudgmentIn(s.Serializer[Any]):
-    choice = s.ChoiceField(choices=["A", "B", "tie", "both_bad"])
+    """What the queue's kind asks for: `choice`, `ranking`, `ratings`, `thumb` or `content`; all else is optional."""
+
+    choice = s.ChoiceField(
+        choices=["A", "B", "tie", "both_bad", "all_bad", "as_it_is"], required=False,
+        help_text="comparison; all_bad of a ranking; as_it_is of an edit",
+    )  # fmt: skip
+    ranking = s.ListField(child=s.ListField(child=s.CharField()), required=False, help_text='[["B"], ["A", "C"]]')
+    ratings = s.DictField(required=False, help_text="{attribute: points}, or {slot: {attribute: points}} for several")
+    thumb = s.ChoiceField(choices=["up", "down"], required=False)
+    content = s.CharField(required=False, help_text="edit: the better answer")
+    spans = s.ListField(child=s.DictField(), required=False, help_text='[{"slot", "quote", "mark"}]')
     strength = s.IntegerField(min_value=1, max_value=3, required=False)
     rationale = s.CharField(required=False, allow_blank=True, max_length=10_000)
     flags = s.ListField(child=s.CharField(), required=False)

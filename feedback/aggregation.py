@@ -108,10 +108,12 @@ def derive(ids: list[int]) -> Derived:
     kinds = {pk: kind_of(kind) for pk, kind in Queue.objects.values_list("pk", "kind")}
     derived = Derived()
     judgments = Judgment.objects.filter(standing(), among("item_id", ids)).order_by("pk")
-    for pk, item, queue, answer, strength in judgments.values_list("pk", "item_id", "queue_id", "answer", "strength"):
-        responses = positions[item]
-        for a, b, outcome in kinds[queue].pairs(answer, len(responses)):
-            derived.comparisons.append((pk, responses[a], responses[b], outcome, strength, 1.0))
+    columns = ("pk", "item_id", "queue_id", "answer", "strength", "wrote_id")
+    for pk, item, queue, answer, strength, wrote in judgments.values_list(*columns):
+        pairs = kinds[queue].pairs(answer, len(positions[item]))
+        responses = positions[item] if wrote is None else [*positions[item], wrote]
+        for a, b, outcome, weight in pairs:
+            derived.comparisons.append((pk, responses[a], responses[b], outcome, strength, weight))
             derived.counts[item, responses[a], responses[b]][outcome] += 1
     return derived
 

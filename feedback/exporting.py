@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from .kinds import kind_of
 from .models import ItemResponse, Judgment, Queue
 
 CHUNK = 1000
@@ -15,7 +16,8 @@ CHUNK = 1000
 
 def judgments(*, queue: Queue, withdrawn: bool = False) -> Iterator[dict[str, Any]]:
     """The queue's judgments in the order made: those that stand, or (`withdrawn`) every one ever made."""
-    rows = Judgment.objects.filter(queue=queue).select_related("item__prompt", "author").order_by("created_at", "pk")
+    rows = Judgment.objects.filter(queue=queue).order_by("created_at", "pk")
+    rows = rows.select_related("item__prompt", "author", "wrote")
     if not withdrawn:
         corrected = Q(superseded_by__isnull=False, superseded_by__withdrawn_at__isnull=True)
         rows = rows.filter(~corrected, withdrawn_at__isnull=True)
@@ -54,7 +56,9 @@ def _row(judgment: Judgment, keys: list[str], queue: Queue) -> dict[str, Any]:
         "responses": keys,
         "annotator": judgment.author.username if judgment.author else judgment.annotator,
         "annotator_kind": judgment.author_kind,
-        "answer": _answer(judgment.answer, keys),
+        "answer": kind_of(queue.kind).by_key(judgment.answer, keys),
+        "wrote": judgment.wrote.content if judgment.wrote else None,
+        "spans": [{**span, "response": keys[span["response"]]} for span in judgment.spans],
         "strength": judgment.strength,
         "rationale": judgment.rationale,
         "flags": judgment.flags,
@@ -66,9 +70,3 @@ def _row(judgment: Judgment, keys: list[str], queue: Queue) -> dict[str, Any]:
         "withdrawn_at": judgment.withdrawn_at.isoformat() if judgment.withdrawn_at else None,
         "withdrawn_reason": judgment.withdrawn_reason or None,
     }
-
-
-def _answer(answer: dict[str, Any], keys: list[str]) -> dict[str, Any]:
-    """The stored answer with responses named by key instead of by position; words (tie, both_bad) stay."""
-    choice = answer.get("choice")
-    return {**answer, "choice": keys[choice]} if isinstance(choice, int) else answer

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 from django.http import QueryDict
 
 from .errors import BadInput
-from .kinds import SLOTS
+from .kinds import Kind
 
 INPUTS = ("key", "mouse", "touch", "pen")
-BETTER, MUCH_BETTER = 1, 3
 
 
 class Said(NamedTuple):
@@ -22,11 +21,8 @@ class Said(NamedTuple):
     key: str
 
 
-def said(post: QueryDict) -> Said:
-    choice = post.get("choice", "")
-    body: dict[str, Any] = {"choice": choice}
-    if choice and choice in SLOTS:
-        body["strength"] = MUCH_BETTER if post.get("much") else BETTER
+def said(post: QueryDict, kind: Kind) -> Said:
+    body = kind.said(post)
     if rationale := post.get("rationale", "").replace("\r\n", "\n").strip():
         body["rationale"] = rationale
     if (duration := post.get("duration_ms", "")).isdecimal():

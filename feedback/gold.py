@@ -150,7 +150,7 @@ def is_right(kind: str, gold: dict[str, Any], answer: dict[str, Any]) -> bool:
     if kind == "thumbs":
         return gold.get("thumb") == answer.get("thumb")
     if kind == "rating":
-        given = answer.get("ratings", {})
+        given = (answer.get("ratings") or [{}])[0]
         return all(name in given and abs(given[name] - n) <= 1 for name, n in gold.get("ratings", {}).items())
     best = gold.get("ranking") or [[]]
     first = answer.get("ranking") or [[]]

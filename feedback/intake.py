@@ -17,6 +17,7 @@ from .errors import BadInput, Conflict, NotFound
 from .models import SPLITS, Policy, Prompt, Response, User
 
 BATCH = 1000
+HUMAN = "human"
 SPLIT_SALT = "plumbline-split-1"  # constant for ever: a prompt group never changes its split
 
 
@@ -171,6 +172,14 @@ def add_responses(*, rows: list[dict[str, Any]], actor: User | None = None, allo
         fresh = {r.key: r for r in parsed if r.key not in known}
         Response.objects.bulk_create(fresh.values(), batch_size=BATCH, ignore_conflicts=True)
     return Intake(ids=[r.key for r in parsed], created=len(fresh))
+
+
+def written(*, prompt: Prompt, content: str, author: User) -> Response:
+    """The answer that a person wrote, as a response of the one policy `human`; who wrote it is never shown."""
+    policy, _ = add_policy(slug=HUMAN, kind="external", note="Answers that people wrote or edited.")
+    key = clean_text.content_key(prompt.key, HUMAN, 0, content)
+    fields = {"prompt": prompt, "policy": policy, "content": content, "author": author}
+    return Response.objects.get_or_create(key=key, defaults=fields)[0]
 
 
 def _lookup(model: Any, column: str, values: Iterable[Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from . import clean_text, events, flagging, pausing
+from . import clean_text, events, flagging, pausing, rubrics
 from .assigning import mine
 from .errors import (
     AlreadyJudged,
@@ -21,13 +21,14 @@ from .errors import (
     NotFound,
     StaleTransition,
 )
+from .intake import written
 from .kinds import SLOTS, kind_of
 from .lifecycle import advance, moving
-from .models import Assignment, Event, Judgment, User
+from .models import Assignment, Event, Judgment, Response, User
 from .rows import Step, inserting, run
+from .spans import parse as spans_of
 
 UNDO_LAST = 10
-FLAGS = ("harmful", "personal_data", "false", "refuses_wrongly", "wrong_language", "broken")
 
 
 @dataclass
@@ -70,9 +71,11 @@ def correct(*, judgment: Judgment, reviewer: User, body: dict[str, Any]) -> Judg
     if shown is None:
         raise Conflict("Nobody was shown this one here: imported judgments are withdrawn, not corrected.")
     fields = _parse(shown, body)
+    content = fields.pop("content")
     evidence = {"order": shown.order, **fields.pop("evidence"), "review": True}
     try:
         with transaction.atomic():
+            fields["wrote"] = _written(shown, reviewer, content)
             made = Judgment.objects.create(
                 item=judgment.item, queue=judgment.queue, author=reviewer, author_kind="human",
                 guidelines_version=judgment.queue.guidelines_version, supersedes=judgment, evidence=evidence, **fields,
@@ -120,6 +123,7 @@ def _store(
     member = assignment.member  # type: ignore[attr-defined]
     if member is None:
         raise NotFound(f"There is no queue {assignment.queue.slug} among yours.")
+    fields["wrote"] = _written(assignment, annotator, fields.pop("content"))
     judgment = Judgment(
         item=assignment.item,
         queue=assignment.queue,
@@ -140,6 +144,10 @@ def _store(
     if judgment.flags:
         flagging.look(item=assignment.item, queue=assignment.queue)
     return judgment
+
+
+def _written(assignment: Assignment, author: User, content: str | None) -> Response | None:
+    return None if content is None else written(prompt=assignment.item.prompt, content=content, author=author)
 
 
 def _lost_race(lost: Exception, assignment: Assignment, annotator: User, key: str | None, digest: str) -> Taken:
@@ -164,14 +172,31 @@ def _parse(assignment: Assignment, body: dict[str, Any]) -> dict[str, Any]:
         body = clean_text.clean(body)
     except clean_text.BadText as bad:
         raise BadInput(f"{bad.path}: {bad.reason}", where=bad.path) from bad
+    rubric = rubrics.parse(assignment.queue.rubric)
+    answer, content = _answer(assignment, body, rubric)
     return {
-        "answer": kind_of(assignment.queue.kind).answer(body, assignment.order),
+        "answer": answer,
+        "content": content,
+        "spans": spans_of(body.get("spans"), assignment, rubric),
         "strength": _number(body, "strength", 1, 3),
         "duration_ms": _number(body, "duration_ms", 0, 2**31 - 1),
-        "rationale": _text(body, "rationale", 10_000),
-        "flags": _flags(body),
+        "rationale": _rationale(body, rubric),
+        "flags": _flags(body, [flag.name for flag in rubric.flags]),
         "evidence": {"slot": body["choice"]} if str(body.get("choice")) in SLOTS else {},
     }
+
+
+def _answer(
+    assignment: Assignment, body: dict[str, Any], rubric: rubrics.Rubric
+) -> tuple[dict[str, Any], str | None]:
+    """The answer, and the text that it brings where the kind writes one and the original was changed."""
+    kind = kind_of(assignment.queue.kind)
+    answer = kind.answer(body, assignment.order, rubric)
+    if not kind.writes or not answer["edited"]:
+        return answer, None
+    if body["content"] == assignment.item.ordered_responses()[0].content:
+        return {"edited": False}, None
+    return answer, body["content"]
 
 
 def _number(body: dict[str, Any], name: str, low: int, high: int) -> int | None:
@@ -190,10 +215,17 @@ def _text(body: dict[str, Any], name: str, limit: int) -> str:
     return value
 
 
-def _flags(body: dict[str, Any]) -> list[str]:
+def _rationale(body: dict[str, Any], rubric: rubrics.Rubric) -> str:
+    text = _text(body, "rationale", 10_000)
+    if rubric.rationale == "required" and not text.strip():
+        raise BadInput("rationale: this queue asks why; write a few words.", where="rationale")
+    return text
+
+
+def _flags(body: dict[str, Any], known: list[str]) -> list[str]:
     flags = body.get("flags") or []
-    if not isinstance(flags, list) or any(flag not in FLAGS for flag in flags):
-        raise BadInput(f"flags: expected a list out of {', '.join(FLAGS)}.", where="flags")
+    if not isinstance(flags, list) or any(flag not in known for flag in flags):
+        raise BadInput(f"flags: expected a list out of {', '.join(known)}.", where="flags")
     return sorted(set(flags))
 
 

@@ -17,6 +17,7 @@ from django.db.models import Count, Exists, Max, OuterRef, Q
 from . import events, gold
 from .assigning import raise_overlap
 from .errors import BadInput, Conflict
+from .kinds import Kind, kind_of
 from .models import Item, ItemResponse, Preference, Prompt, Queue, Response, Seat, User
 
 BATCH = 500
@@ -57,8 +58,7 @@ def add_items(*, queue: Queue, drafts: list[Draft], actor: User | None = None) -
 
 def _check(queue: Queue, draft: Draft, where: str) -> None:
     texts = [r.content.strip() for r in draft.responses]
-    if queue.kind == "comparison" and len(texts) != 2:
-        raise BadInput(f"{where}.responses: a comparison takes two responses, not {len(texts)}.", where=where)
+    _check_count(kind_of(queue.kind), len(texts), where)
     if len(set(texts)) != len(texts):
         raise BadInput(f"{where}.responses: the answers do not differ.", where=where)
     if any(r.prompt_id != draft.prompt.pk for r in draft.responses):
@@ -69,6 +69,12 @@ def _check(queue: Queue, draft: Draft, where: str) -> None:
         raise Conflict(f"{where}.prompt: a decision reads gate prompts only.", where=where)
     if draft.gold is not None:
         gold.check(queue.kind, draft.gold, len(texts), where)
+
+
+def _check_count(kind: Kind, count: int, where: str) -> None:
+    if not kind.fewest <= count <= kind.most:
+        wanted = str(kind.fewest) if kind.fewest == kind.most else f"{kind.fewest} to {kind.most}"
+        raise BadInput(f"{where}.responses: {kind.title} takes {wanted} responses an item, not {count}.", where=where)
 
 
 @transaction.atomic

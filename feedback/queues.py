@@ -10,7 +10,7 @@ from django.db.models import Count
 
 from . import assigning, events
 from .errors import BadInput, Conflict, NotAllowed, NotFound
-from .kinds import kind_of
+from .kinds import check_rubric, kind_of
 from .lifecycle import advance
 from .models import SKIP_POLICIES, GuidelinesVersion, Item, Membership, Queue, Seat, User
 from .pairing import seats_for
@@ -20,7 +20,7 @@ FIELDS = (
     "title", "kind", "guidelines", "rubric", "overlap", "second_share", "third_on_disagreement", "lease_seconds",
     "skip_policy", "skip_reason_required", "max_skips", "gold_rate", "gold_start_rate", "gold_start_items",
     "qualify_of", "qualify_right", "repeat_rate", "repeat_after_days", "languages", "skills", "flag_role",
-    "price_hour", "selection", "control_rate", "status",
+    "price_hour", "selection", "control_rate", "content_level", "status",
 )  # fmt: skip
 FIXED = ("kind",)  # answers already given would lose their meaning
 WORDED = ("guidelines", "rubric")  # a change of these is a new version of the guidelines
@@ -171,8 +171,10 @@ def _check(queue: Queue) -> None:
     """The fields' own rules, then the ranges that the database enforces, told by field."""
     if not isinstance(queue.title, str) or not queue.title.strip():
         raise BadInput("title: a queue has a title.", where="title")
-    if queue.kind not in Queue.KINDS:
-        raise BadInput(f"kind: {queue.kind!r} is none of {', '.join(Queue.KINDS)}.", where="kind")
+    for field, known in (("kind", Queue.KINDS), ("content_level", Queue.CONTENT_LEVELS)):
+        if getattr(queue, field) not in known:
+            raise BadInput(f"{field}: {getattr(queue, field)!r} is none of {', '.join(known)}.", where=field)
+    check_rubric(queue.kind, queue.rubric)
     for name, low, high in RANGES:
         if not low <= getattr(queue, name) <= high:
             raise BadInput(f"{name}: expected a number from {low} to {high}.", where=name)

@@ -32,6 +32,10 @@ class Judgment(models.Model):
     author_kind = models.CharField(max_length=10, default="human")
     purpose = models.CharField(max_length=8, default="label")  # as of its assignment; only `label` teaches
     answer = models.JSONField()
+    wrote = models.ForeignKey(
+        Response, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )  # the better answer that an edit brought
+    spans = models.JSONField(default=list, blank=True)  # [{"response": position, "quote", "start", "mark"}]
     strength = models.PositiveSmallIntegerField(null=True, blank=True)
     rationale = models.TextField(blank=True, default="")
     flags = models.JSONField(default=list, blank=True)

@@ -26,6 +26,7 @@ class Queue(models.Model):
 
     KINDS = ("comparison", "ranking", "rating", "thumbs", "edit")
     PURPOSES = ("label", "gate")
+    CONTENT_LEVELS = ("general", "sensitive", "harmful")
 
     slug = models.SlugField(max_length=80, unique=True)
     title = models.CharField(max_length=200)
@@ -54,6 +55,7 @@ class Queue(models.Model):
     price_hour = models.DecimalField(max_digits=8, decimal_places=2, null=True, blank=True)
     selection = models.CharField(max_length=20, choices=[(s, s) for s in SELECTIONS], default="random")
     control_rate = models.FloatField(default=0.25)
+    content_level = models.CharField(max_length=10, default="general")  # how hard its texts may be on the reader
     demo = models.BooleanField(default=False)  # only here do simulated people's votes count
     status = models.CharField(max_length=10, choices=choices("queue"), default="draft")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -70,6 +72,9 @@ class Queue(models.Model):
             models.CheckConstraint(
                 condition=Q(kind__in=("comparison", "ranking", "rating", "thumbs", "edit")),
                 name="queue_kind_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(content_level__in=("general", "sensitive", "harmful")), name="queue_content_level_known"
             ),
             models.CheckConstraint(condition=Q(purpose__in=("label", "gate")), name="queue_purpose_known"),
             models.CheckConstraint(condition=Q(selection__in=SELECTIONS), name="queue_selection_known"),

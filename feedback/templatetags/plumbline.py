@@ -13,7 +13,8 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from ..kinds import SLOTS
+from ..kinds import SLOTS, kind_of
+from ..kinds.comparison import STRENGTHS
 from ..models import Judgment
 from ..quality import answer_words
 from ..rendering import render_markdown
@@ -123,12 +124,8 @@ def get(found: dict[Any, Any], key: Any) -> Any:
 @register.filter
 def said_words(judgment: Judgment) -> str:
     """What the person answered, by the side they saw: "B much better"."""
-    choice = judgment.answer.get("choice")
-    if choice in ("tie", "both_bad"):
-        return {"tie": "Tie", "both_bad": "Both bad"}[choice]
-    order = judgment.evidence.get("order") or [0, 1]
-    slot = SLOTS[order.index(choice)] if choice in order else "?"
-    return f"{slot} {'much ' if judgment.strength == 3 else ''}better"
+    words = str(kind_of(judgment.queue.kind).words(judgment.answer, judgment.evidence.get("order") or []))
+    return words.replace("better", str(STRENGTHS[judgment.strength])) if judgment.strength in (2, 3) else words
 
 
 @register.filter

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from .. import assigning, forms, judging, keys
 from ..errors import AlreadyJudged, Conflict, LeaseLost, NotFound
+from ..kinds import kind_of
 from ..middleware import told, wants_json
 from ..models import Assignment, Judgment, Queue, User
 from ..presenting import payload
@@ -28,6 +29,8 @@ from .access import person, queue_of, signed_in
 def work(request: HttpRequest, slug: str) -> HttpResponse:
     user = person(request)
     queue = queue_of(slug, user)
+    if queue.kind not in keys.CHOICES:
+        raise Conflict("Queues of this kind are worked on through the API.")
     if wants_json(request):
         return _staged(request, queue, user)
     current, ahead = _leases(queue, user)
@@ -67,8 +70,9 @@ def shown(lease: Assignment) -> dict[str, Any]:
 @require_POST
 @signed_in
 def judge(request: HttpRequest, slug: str, pk: uuid.UUID) -> HttpResponse:
-    user, said = person(request), forms.said(request.POST)
+    user = person(request)
     queue = _queue_of_lease(slug, user, pk)
+    said = forms.said(request.POST, kind_of(queue.kind))
     try:
         judging.judge(
             assignment_id=pk, annotator=user, body=said.body, idempotency_key=said.key, evidence=said.evidence

@@ -211,3 +211,31 @@ def test_an_undo_gives_the_same_item_back(ann: Caller, queue: Queue) -> None:
 def test_somebody_elses_judgment_cannot_be_undone(ann: Caller, bob: Caller, queue: Queue) -> None:
     _, judged = ann.post(f"/assignments/{claimed(ann)['assignment']}/judgment/", {"choice": "A"})
     assert bob.post(f"/judgments/{judged['judgment']}/undo/")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts", "body", "stored"),
+    [
+        ("ranking", ("x", "y"), {"ranking": [["A", "B"]]}, {"ranking": [[0, 1]]}),
+        ("rating", ("x",), {"ratings": {"quality": 5}}, {"ratings": [{"quality": 5}], "scores": [1.0]}),
+        ("thumbs", ("x",), {"thumb": "down"}, {"thumb": "down"}),
+        ("edit", ("x",), {"content": "y"}, {"edited": True}),
+    ],
+)
+def test_every_kind_is_claimed_and_judged(ann: Caller, kind: str, texts: Any, body: Any, stored: Any) -> None:
+    queue = make_queue("which", kind=kind, members=(ann.user,))
+    make_item(queue, texts=texts)
+    lease = claimed(ann)
+    assert lease["item"]["kind"] == kind and len(lease["item"]["responses"]) == len(texts)
+    assert ("attributes" in lease["item"]) == (kind == "rating")
+    status, answer = ann.post(f"/assignments/{lease['assignment']}/judgment/", body)
+    assert status == 201, answer
+    assert Judgment.objects.get().answer == stored
+
+
+def test_items_of_a_wrong_size_are_refused(engineer: Caller, admin: Caller, ann: Caller) -> None:
+    make_queue("one-only", kind="thumbs", members=(ann.user,))
+    item = make_item(make_queue())
+    row = {"prompt": item.prompt.key, "responses": [r.key for r in item.ordered_responses()]}
+    status, body = admin.post("/queues/one-only/items/", [row])
+    assert status == 400 and "1 responses an item, not 2" in body["error"]["message"]

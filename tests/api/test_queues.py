@@ -37,8 +37,13 @@ def test_a_field_out_of_range_is_named(admin: Caller, field: str, value: Any) ->
     assert not Queue.objects.exists()
 
 
-def test_a_kind_that_cannot_be_worked_on_yet_is_refused(admin: Caller) -> None:
-    assert admin.post("/queues/", {**QUEUE, "kind": "edit"})[0] == 409
+def test_an_unknown_kind_is_refused(admin: Caller) -> None:
+    assert admin.post("/queues/", {**QUEUE, "kind": "guess"})[0] == 400
+
+
+def test_a_bad_rubric_names_the_place(admin: Caller) -> None:
+    status, body = admin.post("/queues/", {**QUEUE, "rubric": {"attributes": [{"name": "a", "points": 99}]}})
+    assert status == 400 and body["error"]["details"]["where"] == "rubric.attributes[0].points"
 
 
 def test_a_change_of_guidelines_is_a_new_version(admin: Caller) -> None:

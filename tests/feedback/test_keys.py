@@ -4,6 +4,7 @@ import pytest
 
 from feedback import keys
 from feedback.kinds import KINDS
+from feedback.rubrics import Rubric
 
 
 @pytest.mark.parametrize("kind", keys.CHOICES)
@@ -21,4 +22,4 @@ def test_the_sheet_explains_every_key_of_every_button(kind: str) -> None:
 @pytest.mark.parametrize("kind", keys.CHOICES)
 def test_every_button_gives_an_answer_that_its_kind_takes(kind: str) -> None:
     for choice in keys.choices(kind):
-        KINDS[kind].answer({"choice": choice.value}, [0, 1])
+        KINDS[kind].answer({"choice": choice.value}, [0, 1], Rubric())

@@ -212,13 +212,13 @@
   // --- How, and how long -----------------------------------------------------------------------------------
   work.addEventListener("plumbline:key", (event) => {
     how = "key";
-    const much = item()?.querySelector("[name=much]");
+    const much = item()?.querySelector("[name=strength]");
     if (much && event.detail.startsWith("Shift+")) much.checked = true;
   });
   work.addEventListener("pointerdown", (event) => { how = event.pointerType || "mouse"; });
   work.addEventListener("click", (event) => {
     if (event.detail === 0 || !event.shiftKey || event.target.closest("[name=choice]") === null) return;
-    item().querySelector("[name=much]").checked = true; // Shift with the mouse means the same
+    item().querySelector("[name=strength]").checked = true; // Shift with the mouse means the same
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") how = "key";

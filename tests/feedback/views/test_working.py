@@ -45,7 +45,7 @@ def test_opening_the_page_twice_shows_the_same_item(as_ada: Client, queue: Queue
 def test_without_scripts_a_judgment_leads_back_to_the_page(as_ada: Client, queue: Queue, ada: User) -> None:
     as_ada.get(url("work", queue))
     lease = shown(ada)
-    answer = judge(as_ada, queue, lease, rationale=" it is\r\nshorter ", much="1")
+    answer = judge(as_ada, queue, lease, rationale=" it is\r\nshorter ", strength="3")
     assert answer.status_code == 302 and answer.url == url("work", queue)
     stored = Judgment.objects.get()
     assert stored.answer == {"choice": lease.order[0]} and stored.strength == 3
@@ -70,7 +70,7 @@ def test_an_unknown_input_is_called_form(as_ada: Client, queue: Queue, ada: User
 
 def test_a_tie_has_no_strength(as_ada: Client, queue: Queue, ada: User) -> None:
     as_ada.get(url("work", queue))
-    judge(as_ada, queue, shown(ada), choice="tie", much="1")
+    judge(as_ada, queue, shown(ada), choice="tie", strength="3")
     assert Judgment.objects.get().strength is None
 
 
