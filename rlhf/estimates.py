@@ -14,7 +14,7 @@ from typing import Any
 from .model_files import Shape
 
 STARTUP = 25.0  # seconds: importing torch and TRL, loading the model
-PER_TOKEN_PARAMETER = 4.4e-11  # seconds, forward and backward in fp32 on two cores of a small server (bench train)
+PER_TOKEN_PARAMETER = 4.4e-11  # seconds: twice what a bare forward and backward took (135M, fp32, two cores)
 WORK = {"dpo": 1.35, "kto": 1.7, "sft": 1.0, "rloo": 4.0, "grpo": 4.0, "reward": 1.0}  # passes over a token, in those
 HEAD_WORK = 0.3  # forward only, two thirds of the layers
 LIBRARIES_MB = 700
@@ -90,7 +90,7 @@ def estimate(
 
 def _basis(kind: str, near: Sequence[Past]) -> str:
     if not near:
-        return "a model measured on two cores of a small server; no run of this kind has finished here yet"
+        return "a rough model of two processor cores; no run of this kind has finished here yet"
     runs = f"{len(near)} finished {kind} run{'s' if len(near) > 1 else ''} here"
     return f"{runs}, {'on this base' if near[0].same_base else 'on other bases'}"
 
