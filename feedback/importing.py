@@ -23,7 +23,7 @@ from django.utils.text import slugify
 
 from . import events, intake
 from .errors import BadInput, Conflict
-from .formats import READERS, BadLine, ParsedPair
+from .formats import READERS, BadLine, Options, ParsedPair
 from .lifecycle import advance
 from .models import ImportBatch, Item, ItemResponse, Judgment, Policy, Prompt, Queue, Response, User
 from .pairing import item_key
@@ -70,6 +70,7 @@ class Import:
     actor: User | None
     digest: str
     report: Report
+    options: Options
     batch: ImportBatch | None = None
     seen: Counter[bytes] = field(default_factory=Counter)  # how often (pair, annotator) came in this file
 
@@ -85,6 +86,7 @@ def import_preferences(
     format: str,
     queue_slug: str = "",
     actor: User | None = None,
+    options: Options | None = None,
     progress: Callable[[int], object] = lambda line: None,
 ) -> Report:
     """Import a file of pairs into a queue, made (closed) where it is missing; `progress` hears line numbers.
@@ -98,7 +100,7 @@ def import_preferences(
         raise BadInput(f"format: {format!r} is none of {', '.join(READERS)}.", where="format")
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file.", where=str(path))
-    work = _begin(path, format, queue_slug, actor)
+    work = _begin(path, format, queue_slug, actor, options or Options())
     for chunk in _chunks(_good_pairs(work, progress), CHUNK):
         _store(work, chunk)
     if not work.report.pairs:
@@ -108,7 +110,7 @@ def import_preferences(
     return work.report
 
 
-def _begin(path: Path, format: str, slug: str, actor: User | None) -> Import:
+def _begin(path: Path, format: str, slug: str, actor: User | None, options: Options) -> Import:
     slug = slug or slugify(path.name.split(".")[0])
     try:
         with path.open("rb") as file:
@@ -120,16 +122,14 @@ def _begin(path: Path, format: str, slug: str, actor: User | None) -> Import:
         raise Conflict(f"The queue {slug} does not collect comparisons for learning.", where="queue")
     if queue is None and not slug:
         raise BadInput("queue: name one; the file's name gives none.", where="queue")
-    unfinished = ImportBatch.objects.filter(
-        queue=queue, format=format, status="staging", report__digest=digest
-    )
+    unfinished = ImportBatch.objects.filter(queue=queue, format=format, status="staging", report__digest=digest)
     batch = unfinished.first() if queue else None
     report = Report(queue=slug, resumed=batch is not None)
-    return Import(path, format, slug, actor, digest, report, batch)
+    return Import(path, format, slug, actor, digest, report, options, batch)
 
 
 def _good_pairs(work: Import, progress: Callable[[int], object]) -> Iterator[ParsedPair]:
-    for found in READERS[work.format](work.path):
+    for found in READERS[work.format](work.path, work.options):
         progress(found.line)
         if isinstance(found, BadLine):
             work.report.note_bad(found)
@@ -190,8 +190,8 @@ Triple = tuple[Prompt, Response, Response]  # prompt, chosen, rejected
 
 def _store_judgments(work: Import, pairs: list[ParsedPair], triples: list[Triple]) -> None:
     """Judgments that are new, or that an interrupted import left out of sight; the others are in already."""
-    names = [getattr(pair, "annotator", "") or ANNOTATOR for pair in pairs]
-    ids = [judgment_id(work, t, name) for t, name in zip(triples, names, strict=True)]
+    names = [pair.annotator or ANNOTATOR for pair in pairs]
+    ids = [judgment_id(work, t, name, p.verdict) for t, name, p in zip(triples, names, pairs, strict=True)]
     known = dict(Judgment.objects.filter(pk__in=ids).values_list("pk", "item__status"))
     fresh = [n for n, pk in enumerate(ids) if known.get(pk, "staged") == "staged"]
     if not fresh:
@@ -204,7 +204,8 @@ def _store_judgments(work: Import, pairs: list[ParsedPair], triples: list[Triple
             [
                 Judgment(
                     id=ids[n], item=item, queue=batch.queue, annotator=names[n],
-                    answer={"choice": places[item.pk, triples[n][1].pk]},
+                    answer={"choice": _choice(pairs[n], places[item.pk, triples[n][1].pk])},
+                    strength=pairs[n].strength,
                 )
                 for n, item in zip(fresh, items, strict=True)
             ],
@@ -213,9 +214,17 @@ def _store_judgments(work: Import, pairs: list[ParsedPair], triples: list[Triple
     work.report.imported += len(fresh)
 
 
-def judgment_id(work: Import, triple: Triple, annotator: str) -> uuid.UUID:
+def _choice(pair: ParsedPair, chosen: int) -> int | str:
+    """As a comparison stores it: the position of the better answer, or the word."""
+    return chosen if pair.verdict == "better" else pair.verdict
+
+
+def judgment_id(work: Import, triple: Triple, annotator: str, verdict: str = "better") -> uuid.UUID:
     """A content key. The pair is (chosen, rejected), so the lines of a file may stand in any order."""
-    parts = [work.slug, triple[0].key, triple[1].key, triple[2].key, annotator]
+    answers = [triple[1].key, triple[2].key]
+    if verdict != "better":  # neither was chosen
+        answers = [*sorted(answers), verdict]
+    parts = [work.slug, triple[0].key, *answers, annotator]
     return uuid.uuid5(JUDGMENT_SPACE, "|".join([*parts, str(work.occurrence(*parts))]))
 
 

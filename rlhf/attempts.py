@@ -30,7 +30,7 @@ from .run_kinds import KINDS
 
 log = logging.getLogger(__name__)
 STALE = timedelta(seconds=30)  # a heartbeat older than this belongs to a dead worker
-MAX_CRASHES = 3
+MAX_CRASHES, MAX_KILLS = 3, 5  # at the same place; a kill is often the machine's doing and not the run's
 
 
 def claim(run: Run, *, owner: str) -> None:
@@ -97,7 +97,7 @@ class Ending:
     code: int
     folder: Path
     log: str = ""
-    moved_on: bool = False  # it reached steps that no attempt had reached
+    moved_on: bool = False  # it reached steps that no attempt had reached by its last crash
     memory_kills: int = 0
 
 
@@ -132,7 +132,7 @@ def _crashed(run: Run, ending: Ending) -> None:
     crashes = 1 if ending.moved_on else run.crashes + 1
     if not reason.again:
         fail(run, reason.code, reason.message)
-    elif crashes < MAX_CRASHES:
+    elif crashes < (MAX_KILLS if reason.code == "killed" else MAX_CRASHES):
         put_back(run, f"{reason.message} Trying again from the last checkpoint.", crashes=crashes)
     else:
         fail(run, reason.code, f"{reason.message} That was {crashes} times at the same place; see the log.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -82,6 +83,19 @@ def told_code(code: int, folder: Path, attempt: int) -> int:
         return code
     own = isinstance(told, dict) and told.get("attempt") == attempt and told.get("code") in OWN_CODES
     return int(told["code"]) if own else code
+
+
+def moved_on(folder: Path, steps: int, code: int) -> bool:
+    """Whether more steps were reached than at the last crash in this directory; notes how far a crash came."""
+    note = folder / "crashed_at"
+    try:
+        before = int(note.read_text())
+    except (OSError, ValueError):
+        before = 0
+    if code not in OWN_CODES:
+        with contextlib.suppress(OSError):
+            note.write_text(str(steps))
+    return steps > before
 
 
 def explain(code: int, log: str, *, memory_kills: int = 0) -> Reason:

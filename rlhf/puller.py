@@ -30,7 +30,7 @@ import httpx
 
 from rlhf import digests
 from rlhf.engine.run_dir import read_lines, write_atomically
-from rlhf.exit_reasons import told_code
+from rlhf.exit_reasons import moved_on, told_code
 from rlhf.spec import EXIT_DONE, EXIT_LOCKED, EXIT_USER_ERROR
 
 log = logging.getLogger("plumbline.puller")
@@ -259,12 +259,13 @@ class Puller:
     def _through(self, job: Job, reporter: Reporter) -> str:
         """All of it; returns the run's status."""
         self.lay_out(job)
-        before, since = job.steps(), len_of(job.folder / "log.txt")
+        since = len_of(job.folder / "log.txt")
         code = self.run_engine(job, reporter)
         outputs = self.send_output(job) if code == EXIT_DONE else {}
         reporter.finish()
         reporter.report()
-        return self.conclude(job, code, outputs, job.log_tail(since), job.steps() > before)
+        further = moved_on(job.folder, job.steps(), code)
+        return self.conclude(job, code, outputs, job.log_tail(since), further)
 
     # --- inputs ------------------------------------------------------------------------------------------
 

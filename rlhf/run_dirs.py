@@ -18,8 +18,9 @@ from .models import Run
 from .run_kinds import KINDS
 
 CACHE = "cache"  # an input that only saves time
-PER_BASE = {"convert": 0.0, "pretrain": 0.0, "generate": 0.05, "score": 0.05, "reward": 0.1}  # of the base's size
-LORA, FULL = 0.5, 8.0  # adapters and their checkpoints; weights, optimizer states and two checkpoints
+# Of the base's size. Last: adapters and their checkpoints; weights, optimizer states and two checkpoints.
+PER_BASE = {"convert": 0.0, "pretrain": 0.0, "generate": 0.05, "score": 0.05, "reward": 0.1, "evaluate": 1.2}
+LORA, FULL = 0.5, 8.0
 SMALLEST = 50 * 2**20
 CONVERTED = 700 * 2**20
 
@@ -102,7 +103,7 @@ def lack_of_disk(run: Run) -> str:
 def bytes_needed(run: Run) -> int:
     """What the run will write, at most, and the reserve that PLUMBLINE_MIN_FREE_MB names."""
     own = CONVERTED if run.kind == "convert" else SMALLEST
-    share = PER_BASE.get(run.kind, FULL if run.config.get("method") == "full" else LORA)
+    share = FULL if run.config.get("method") == "full" else PER_BASE.get(run.kind, LORA)
     return int(own + share * _weight_bytes(run) + settings.PLUMBLINE_MIN_FREE_MB * 2**20)
 
 

@@ -130,7 +130,7 @@ def command(folder: Path, run: str) -> list[str]:
 def _supervise(run: Run, slot: int) -> attempts.Ending:
     """Start the launcher and stay with it: progress, heartbeat, cancel."""
     folder = run_dir(run)
-    before, kills = progress.steps_seen(folder), exit_reasons.memory_kills()
+    kills = exit_reasons.memory_kills()
     log_file = folder / "log.txt"
     begin = log_file.stat().st_size if log_file.exists() else 0
     child = _start(run, slot)
@@ -141,11 +141,12 @@ def _supervise(run: Run, slot: int) -> attempts.Ending:
         assert child.stdin is not None
         child.stdin.close()
         child.wait()
+    code = exit_reasons.told_code(code, folder, run.attempt)
     return attempts.Ending(
-        code=exit_reasons.told_code(code, folder, run.attempt),
+        code=code,
         folder=folder,
         log=progress.log_tail(folder, since=begin),
-        moved_on=progress.steps_seen(folder) > before,
+        moved_on=exit_reasons.moved_on(folder, progress.steps_seen(folder), code),
         memory_kills=exit_reasons.memory_kills() - kills,
     )
 

@@ -13,14 +13,10 @@ from typing import Any
 
 from feedback.clean_text import BadText, check_messages, clean
 
-from .base import LONGEST_LINE, BadLine, ParsedPair, Source, json_objects
+from .base import LONGEST_LINE, BadLine, NotAPair, ParsedPair, Source, json_objects
 
 TURN = re.compile(r"\n\n(Human|Assistant):")
 ROLE = {"Human": "user", "Assistant": "assistant"}
-
-
-class NotAPair(ValueError):
-    """Why a row is none; one of few phrases."""
 
 
 def read_hh(source: Source, longest: int = LONGEST_LINE) -> Iterator[ParsedPair | BadLine]:

@@ -14,7 +14,7 @@ from rlhf.attempts import Ending
 from rlhf.models import Base, Run
 from tests.rlhf.scripted import ordered, scripted  # noqa: F401
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("scripted")]
+pytestmark = [pytest.mark.django_db, pytest.mark.database, pytest.mark.usefixtures("scripted")]
 
 
 def replaced() -> Run:

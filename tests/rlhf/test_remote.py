@@ -16,7 +16,7 @@ from rlhf.models import Base, Run
 from tests.factories import make_policy, make_prompt
 from tests.rlhf.scripted import scripted  # noqa: F401
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("scripted")]
+pytestmark = [pytest.mark.django_db, pytest.mark.database, pytest.mark.usefixtures("scripted")]
 SHA = hashlib.sha256(b"weights").hexdigest()
 
 

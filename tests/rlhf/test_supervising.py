@@ -91,6 +91,22 @@ def test_crashes_with_new_steps_between_them_never_add_up() -> None:
     assert carried_out(run).status == "done"
 
 
+def test_a_crash_after_steps_that_an_attempt_without_a_crash_reached_starts_the_count_anew() -> None:
+    run = ordered(crash_until=9)
+    for crashes in (1, 2):
+        assert carried_out(run).crashes == crashes
+    with (runs.run_dir(run) / "progress.jsonl").open("a") as stream:  # by an attempt whose worker died
+        stream.write('{"step": 7, "total": 9}\n')
+    assert (carried_out(run).status, run.crashes) == ("queued", 1)
+
+
+def test_kills_at_the_same_place_end_the_run_later_than_crashes_do() -> None:
+    run = ordered(crash_until=9, signal=signal.SIGKILL)
+    for _ in range(4):
+        assert carried_out(run).status == "queued"
+    assert carried_out(run).status == "failed" and "5 times" in run.note
+
+
 @pytest.mark.parametrize(
     ("says", "code", "words"),
     [

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from tqdm import tqdm
 
-from feedback.formats import READERS
+from feedback.formats import READERS, Options
 from feedback.importing import Report, import_preferences
 from feedback.management.doors import clear_errors
 
@@ -20,6 +20,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file")
         parser.add_argument("--format", required=True, choices=sorted(READERS), help="the shape of the file")
+        parser.add_argument("--map", action="append", default=[], metavar="OURS=THEIRS", help="a column's name")
+        parser.add_argument("--annotator-field", default="", metavar="F", help="the column that names who judged")
         parser.add_argument("--queue", default="", help="slug; made (closed) if missing; else after the file")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -29,6 +31,7 @@ class Command(BaseCommand):
                 path=options["file"],
                 format=options["format"],
                 queue_slug=options["queue"],
+                options=Options.parse(options["map"], options["annotator_field"]),
                 progress=lambda line: shown.update(line - shown.n),
             )
         for line in sentences(report):
@@ -49,11 +52,7 @@ def sentences(report: Report) -> list[str]:
         lines.append(f"{report.existing} pairs were there already")
     if report.imported:
         splits = ", ".join(f"{count} {split}" for split, count in sorted(report.splits.items()))
-        lines.append(
-            f"{report.imported} judged pairs imported into queue {report.queue} (of all read: {splits})"
-        )
+        lines.append(f"{report.imported} judged pairs imported into queue {report.queue} (of all read: {splits})")
     else:
-        lines.append(
-            "nothing was imported: all of it is in already" if report.existing else "nothing was imported"
-        )
+        lines.append("nothing was imported: all of it is in already" if report.existing else "nothing was imported")
     return lines
