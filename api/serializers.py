@@ -563,6 +563,47 @@ class DecisionOut(s.Serializer[Any]):
     decided_at = s.DateTimeField(allow_null=True)
 
 
+class CanaryIn(Shape):
+    policy = Text(required=False, default="", help_text="The policy that answers the share; empty recalls the canary.")
+    share = s.FloatField(required=False, default=0.0, min_value=0, max_value=1, help_text="Of the keys.")
+    reason = Text(required=False, allow_blank=True, default="", max_length=400)
+
+
+class Interval(s.Serializer[Any]):
+    value = s.FloatField()
+    low = s.FloatField()
+    high = s.FloatField()
+
+
+class StyleTerm(Interval):
+    name = s.CharField()
+
+
+class BoardRow(s.Serializer[Any]):
+    policy = s.CharField()
+    best = s.IntegerField(help_text="The best rank that is possible; ranks are ranges.")
+    worst = s.IntegerField()
+    strength = s.FloatField()
+    low = s.FloatField()
+    high = s.FloatField()
+    win_rate = s.FloatField(help_text="Against the average of the others.")
+    votes = s.IntegerField()
+
+
+class BoardOut(s.Serializer[Any]):
+    kind = s.CharField()
+    controlled = s.BooleanField(help_text="Whether style is taken out.")
+    votes = s.IntegerField()
+    rows = BoardRow(many=True)
+    side = Interval(allow_null=True, help_text="What being shown on the left is worth, in log odds.")
+    style_terms = StyleTerm(many=True)
+
+
+class WorthOut(s.Serializer[Any]):
+    simulated = s.BooleanField()
+    points = s.ListField(child=s.DictField(), help_text="A round each: judgments spent by kind, people's win rate.")
+
+
 class LoopIn(Shape):
     slug = Matching(r"^[-a-zA-Z0-9_]+$", max_length=80)
     title = Text(required=False, max_length=200, allow_blank=True, default="")

@@ -21,6 +21,7 @@ from api.views import (
     queues,
     runs,
     scoring,
+    standing,
     webhooks,
 )
 
@@ -62,6 +63,9 @@ v1: list[URLPattern | URLResolver] = [
     path("reward-models/<slug:id>/score/", scoring.Score.as_view(), name="score"),
     path("policies/<slug:slug>/promote/", deployments.Promote.as_view(), name="promote"),
     path("deployments/<slug:alias>/rollback/", deployments.Rollback.as_view(), name="rollback"),
+    path("deployments/<slug:alias>/canary/", deployments.Canary.as_view(), name="canary"),
+    path("leaderboard/", standing.Leaderboard.as_view(), name="leaderboard"),
+    path("loops/<slug:slug>/worth/", standing.Worth.as_view(), name="worth"),
     path("decisions/", decisions.Decisions.as_view(), name="decisions"),
     path("decisions/<uuid:id>/", decisions.OneDecision.as_view(), name="decision"),
     path("decisions/<uuid:id>/override/", decisions.Override.as_view(), name="decision-override"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from .views import datasets, decisions, loops, models, runs, starting, teach
+from .views import datasets, decisions, loops, models, runs, standing, starting, teach
 
 app_name = "rlhf"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -33,6 +33,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("policies/", models.index, name="policies"),
     path("policies/<slug:slug>/", models.policy, name="policy"),
     path("reward-models/<slug:slug>/", models.reward_model, name="reward-model"),
+    path("leaderboard/", standing.board, name="leaderboard"),
+    path("leaderboard/ask/", standing.ask, name="leaderboard-ask"),
+    path("gate-prompts/", standing.gate_budget, name="gate-prompts"),
+    path("deployments/", standing.deployment_list, name="deployments"),
+    path("deployments/<slug:alias>/canary/", standing.canary, name="canary"),
     path("deployments/<slug:alias>/promote/", models.promote, name="promote"),
     path("deployments/<slug:alias>/rollback/", models.rollback, name="rollback"),
     path("decisions/", decisions.index, name="decisions"),

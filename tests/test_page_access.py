@@ -65,6 +65,11 @@ MATRIX: dict[str, dict[str, tuple[Any, ...]]] = {
     "rlhf:teach-undo": {"post": TAUGHT},
     "rlhf:loops": {"get": ENGINEERS}, "rlhf:loop": {"get": ENGINEERS}, "rlhf:loop-go": {"post": ENGINEERS},
     "rlhf:loop-retry": {"post": ENGINEERS}, "rlhf:loop-pause": {"post": ENGINEERS},
+    "rlhf:alarm-close": {"post": ("in", 403, 403, 403, 403, 404, 404)},  # no alarm is named
+    "rlhf:leaderboard": {"get": ENGINEERS}, "rlhf:gate-prompts": {"get": ENGINEERS},
+    "rlhf:leaderboard-ask": {"post": ("in", 403, 403, 403, 403, 404, 404)},  # no queue is named
+    "rlhf:deployments": {"get": ENGINEERS},
+    "rlhf:canary": {"post": ("in", 403, 403, 403, 403, 404, 404)},  # nothing is live
     "rlhf:runs": {"get": ENGINEERS}, "rlhf:run": {"get": ENGINEERS}, "rlhf:run-metrics": {"get": ENGINEERS},
     "rlhf:run-figures": {"get": ENGINEERS}, "rlhf:runs-compare": {"get": ENGINEERS},
     "rlhf:runs-compare-metrics": {"get": ENGINEERS},
@@ -124,6 +129,7 @@ def place(db: None, settings: Any, tmp_path: Any) -> dict[str, Any]:
         "rlhf:reward-model": {"slug": make_reward_model("head").slug}, "rlhf:run": {"pk": make_run().pk},
         "rlhf:dataset": {"pk": make_dataset(status="queued", digest="").pk},
         "rlhf:decision": {"pk": make_decision().pk},
+        "rlhf:alarm-close": {"slug": "loop", "pk": "00000000-0000-0000-0000-000000000000"},
     }  # fmt: skip
     return {"people": people, "values": values, "lease": lease}
 

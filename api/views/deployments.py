@@ -43,6 +43,26 @@ class Rollback(View):
         return Response(show_change(change))
 
 
+class Canary(View):
+    roles = {"*": ENGINEERS}
+
+    @extend_schema(operation_id="deployments_canary", request=serializers.CanaryIn, responses=serializers.ChangeOut)
+    def post(self, request: Request, alias: str) -> Response:
+        """Send a share of the keys to a policy, or recall the canary that is out."""
+        body = serializers.CanaryIn(data=wire.one(request.data))
+        body.is_valid(raise_exception=True)
+        wanted, user = body.validated_data, person(request)
+        if not wanted["policy"]:
+            return Response(show_change(deployments.recall_canary(alias=alias, reason=wanted["reason"], actor=user)))
+        policy = Policy.objects.filter(slug=wanted["policy"]).first()
+        if policy is None:
+            raise NotFound(f"policy: there is no policy {wanted['policy']}.", where="policy")
+        change = deployments.start_canary(
+            policy=policy, share=wanted["share"], alias=alias, reason=wanted["reason"], actor=user
+        )
+        return Response(show_change(change))
+
+
 def show_change(change: DeploymentChange) -> dict[str, Any]:
     return {
         "alias": change.deployment.alias,

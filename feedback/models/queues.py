@@ -15,7 +15,7 @@ from ..lifecycle import choices, status_check
 from .content import Prompt, Response
 
 ARMS = ("control", "active", "import", "rule")
-SELECTIONS = ("random", "sea")  # the rules that rlhf/selection_rules.py has
+SELECTIONS = ("random", "infomax", "dopt", "dts", "sea", "drts")  # the rules that rlhf/selection_rules.py has
 PURPOSES = ("label", "gold", "repeat", "practice", "judge")  # why an annotator was shown an item
 SEATLESS = PURPOSES[1:]  # judge: a model judge, whose opinion takes nobody's seat
 SKIP_POLICIES = ("others", "mine", "never")  # a skipped item goes to others, comes back to me, or cannot be skipped

@@ -72,6 +72,9 @@ MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("reward-models", "get"): ENGINEERS,
     ("score", "post"): ENGINEERS,
     ("rollback", "post"): (401, 403, 403, 403, 403, 404, 404),  # there is no deployment in this workspace
+    ("canary", "post"): (401, 403, 403, 403, 403, 404, 404),  # nor is there one here
+    ("leaderboard", "get"): ENGINEERS,
+    ("worth", "get"): ENGINEERS,
     ("decisions", "get"): ENGINEERS,
     ("decisions", "post"): ENGINEERS,
     ("decision", "get"): ENGINEERS,
@@ -124,8 +127,8 @@ def place(db: None) -> dict[str, Any]:
     )
     addresses = {
         "": "which", "judge": lease.pk, "skip": lease.pk, "heartbeat": lease.pk, "undo": judgment.pk,
-        "promote": make_policy("first").slug, "rollback": "production", "loop": make_loop("loop").slug,
-        "tick": "loop", "dataset": dataset.pk, "dataset-file": dataset.pk,
+        "promote": make_policy("first").slug, "rollback": "production", "canary": "production",
+        "loop": make_loop("loop").slug, "tick": "loop", "worth": "loop", "dataset": dataset.pk, "dataset-file": dataset.pk,
         "webhook": hook.pk, "deliveries": hook.pk, "delivery-retry": delivery.pk,
         "interaction-feedback": make_interaction().pk, "score": make_reward_model().slug,
     }  # fmt: skip
