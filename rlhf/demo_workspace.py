@@ -19,8 +19,9 @@ from django.db import transaction
 from feedback import accounts, intake, pairing
 from feedback.errors import BadInput
 from feedback.models import Item, Membership, Policy, Prompt, Queue, Response, User
+from feedback.stats.sequential import Rule
 
-from . import loops, runs, sampling, selection
+from . import deployments, loops, proposals, runs, sampling, selection
 from .bases import STARTER, TINY
 from .models import Loop
 from .tiny_corpus import tiny_prompts
@@ -29,6 +30,9 @@ CHUNK = 1000
 PEOPLE = {"ann": "annotator", "eve": "engineer", "ada": "admin"}
 TINY_DPO = {"lr": 2e-3, "beta": 0.03, "batch_size": 8, "max_steps": 160}  # at the usual settings it hardly moves
 TINY_SPLITS = (("train", 300), ("dev", 40), ("gate", 200))
+
+CONCISE = "Answer in as few words as the task allows. No preamble. Do exactly what is asked, then stop."
+CONTRAST_VOTES = 60
 
 DEMO_GUIDELINES = """\
 You compare two answers that a **very small language model** gave to the same request. It has 135 million
@@ -113,6 +117,23 @@ def _seed_demo(report: Report, people: dict[str, User]) -> None:
         slug="demo", title="Everyday tasks with a 135M model", queue=queue, policy=policy, alias="production",
         config={"every": 60, "train_prompts": 160, "ask": 80},
         prompt_filter={"metadata__workspace": "demo"}, demo=True, actor=people["eve"],
+    )  # fmt: skip
+    _race_prompts(policy, queue, people)
+
+
+def _race_prompts(plain: Policy, queue: Queue, people: dict[str, User]) -> None:
+    """A quick contrast without any training: the same weights with a concise system prompt, put to the vote.
+
+    It has an alias of its own, so that the loop's `production` stays the loop's.
+    """
+    concise, _ = intake.add_policy(
+        slug="smollm2-135m-concise", kind="local", base=plain.base, parent=plain, system_prompt=CONCISE,
+        decoding=plain.decoding, note="the starter model under a concise system prompt",
+    )  # fmt: skip
+    deployments.promote(policy=plain, alias="contrast", actor=people["eve"], reason="start of the contrast")
+    proposals.propose(
+        candidate=concise, label_queue=queue, alias="contrast", rule=Rule(limit=CONTRAST_VOTES),
+        prompt_filter={"metadata__workspace": "demo"}, seed=1, actor=people["eve"],
     )  # fmt: skip
 
 

@@ -128,7 +128,8 @@ def place(db: None) -> dict[str, Any]:
     addresses = {
         "": "which", "judge": lease.pk, "skip": lease.pk, "heartbeat": lease.pk, "undo": judgment.pk,
         "promote": make_policy("first").slug, "rollback": "production", "canary": "production",
-        "loop": make_loop("loop").slug, "tick": "loop", "worth": "loop", "dataset": dataset.pk, "dataset-file": dataset.pk,
+        "loop": make_loop("loop").slug, "tick": "loop", "worth": "loop",
+        "dataset": dataset.pk, "dataset-file": dataset.pk,
         "webhook": hook.pk, "deliveries": hook.pk, "delivery-retry": delivery.pk,
         "interaction-feedback": make_interaction().pk, "score": make_reward_model().slug,
     }  # fmt: skip

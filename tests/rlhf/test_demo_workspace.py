@@ -12,7 +12,7 @@ from django.db.models import Count
 
 from feedback.models import Event, Item, Membership, Policy, Prompt, Queue, Response, User
 from rlhf import demo_workspace, deployments, selection
-from rlhf.models import Loop, Run
+from rlhf.models import Decision, Loop, Run
 from tests.factories import make_prompt, make_user
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +36,15 @@ def test_an_empty_database_gets_both_worlds_within_seconds():
     assert {loop.slug for loop in Loop.objects.filter(demo=True)} == {"demo", "quick"}
     assert deployments.live("production").slug == "smollm2-135m"
     assert deployments.live("quick").slug == "tiny"
+
+
+def test_a_concise_system_prompt_is_put_to_the_vote_against_the_plain_model():
+    demo_workspace.seed()
+    decision = Decision.objects.get()
+    assert (decision.candidate.slug, decision.live.slug) == ("smollm2-135m-concise", "smollm2-135m")
+    assert (decision.alias, decision.status, len(decision.entries)) == ("contrast", "preparing", 60)
+    assert decision.candidate.system_prompt and decision.candidate.adapter == ""
+    assert deployments.live("production").slug == "smollm2-135m"
 
 
 def test_a_second_seeding_changes_nothing_and_shows_no_password():
@@ -74,8 +83,8 @@ def test_models_that_are_needed_are_ordered():
 
 def test_queues_are_marked_as_demo_and_open_to_the_annotator():
     demo_workspace.seed()
-    for queue in Queue.objects.all():
-        assert queue.demo and queue.status == "open" and queue.purpose == "label"
+    for queue in Queue.objects.filter(purpose="label"):
+        assert queue.demo and queue.status == "open"
         assert queue.memberships.get().user.username == "ann"
 
 
