@@ -80,7 +80,8 @@ MATRIX: dict[str, dict[str, tuple[Any, ...]]] = {
     "rlhf:promote": {"post": ("in", 403, 403, 403, 403, 404, 404)},  # no policy is named
     "rlhf:rollback": {"post": ("in", 403, 403, 403, 403, 404, 404)},  # nothing is live
     "rlhf:decisions": {"get": ENGINEERS}, "rlhf:decision": {"get": ENGINEERS},
-    "rlhf:decision-override": {"post": ENGINEERS},
+    "rlhf:decision-override": {"post": ENGINEERS}, "rlhf:decision-abandon": {"post": ENGINEERS},
+    "rlhf:run-start": {"get": ENGINEERS, "post": ENGINEERS},
 }  # fmt: skip
 
 
