@@ -6,7 +6,8 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
@@ -14,7 +15,7 @@ from feedback.errors import PlumblineError
 from feedback.models import Policy, Response
 from feedback.stats.reward_reports import Bin
 
-from .. import deployments, reward_reports
+from .. import deployments, registry, reward_reports
 from ..models import Deployment, RewardModel, Run
 from ..templatetags.rlhf_figures import estimate_parts
 from . import drawing
@@ -24,10 +25,19 @@ from .access import engineers
 @engineers
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
+    """What is live, policies, reward models; archived ones only when asked for."""
+    all_of_them = request.GET.get("archived") == "1"
+    shown = {} if all_of_them else {"archived_at": None}
     context = {
+        "all": all_of_them,
+        "archived": Policy.objects.exclude(archived_at=None).count()
+        + RewardModel.objects.exclude(archived_at=None).count(),
         "deployments": Deployment.objects.select_related("policy").order_by("alias"),
-        "policies": Policy.objects.annotate(answers=Count("responses")).select_related("parent").order_by("-pk"),
-        "reward_models": RewardModel.objects.select_related("run__dataset"),
+        "policies": Policy.objects.filter(**shown)
+        .annotate(answers=Count("responses"))
+        .select_related("parent")
+        .order_by("-pk"),
+        "reward_models": RewardModel.objects.filter(**shown).select_related("run__dataset"),
     }
     return render(request, "rlhf/policies.html", context)
 
@@ -133,6 +143,82 @@ def diagram(bins: list[Bin]) -> dict[str, Any]:
 
 
 SHOWN = {"accuracy", "accuracy_on", "longer_wins", "shorter_wins", "calibration_slope", "ece", "log_loss", "n"}
+
+
+@engineers
+@require_GET
+def compare(request: HttpRequest) -> HttpResponse:
+    """Two policies beside each other: what differs, and their answers to the same prompts."""
+    slugs = request.GET.getlist("policy")[:2]
+    found = {policy.slug: policy for policy in Policy.objects.filter(slug__in=slugs)}
+    pair = [found[slug] for slug in slugs if slug in found]
+    context: dict[str, Any] = {
+        "choice": Policy.objects.filter(archived_at=None).order_by("-pk")[:100],
+        "slugs": [*slugs, "", ""][:2],
+    }
+    if len(pair) == 2:
+        context |= {"pair": pair, "differences": registry.differences(*pair), "answers": _both(*pair)}
+    return render(request, "rlhf/policies_compare.html", context)
+
+
+def _both(one: Policy, other: Policy) -> list[tuple[Response, Response]]:
+    """Answers to the same dev prompts, the first draw of each. Gate prompts are read by decisions only."""
+    answered = Response.objects.filter(policy=other, prompt__split="dev").values("prompt")
+    first = Response.objects.filter(policy=one, prompt__in=answered, prompt__split="dev").select_related("prompt")
+    rows: dict[int, Response] = {}
+    for response in first.order_by("prompt__key", "draw")[:40]:
+        rows.setdefault(response.prompt_id, response)
+    seconds: dict[int, Response] = {}
+    for response in Response.objects.filter(policy=other, prompt__in=list(rows)[:8]).order_by("draw"):
+        seconds.setdefault(response.prompt_id, response)
+    return [(rows[key], seconds[key]) for key in list(rows)[:8] if key in seconds]
+
+
+def _thing(kind: str, slug: str) -> Policy | RewardModel:
+    if kind == "policies":
+        return get_object_or_404(Policy, slug=slug)
+    if kind == "reward-models":
+        return get_object_or_404(RewardModel, slug=slug)
+    raise Http404
+
+
+def _page_of(thing: Policy | RewardModel) -> HttpResponse:
+    return redirect("rlhf:policy" if isinstance(thing, Policy) else "rlhf:reward-model", thing.slug)
+
+
+@engineers
+@require_POST
+def archive(request: HttpRequest, kind: str, slug: str) -> HttpResponse:
+    """Out of the lists, or back into them with restore=1."""
+    thing = _thing(kind, slug)
+    verb = registry.restore if request.POST.get("restore") == "1" else registry.archive
+    try:
+        verb(thing=thing, actor=request.user)  # type: ignore[arg-type]
+    except PlumblineError as wrong:
+        messages.error(request, wrong.message)
+    return _page_of(thing)
+
+
+@engineers
+@require_GET
+def card(request: HttpRequest, kind: str, slug: str) -> HttpResponse:
+    return HttpResponse(registry.card(_thing(kind, slug)), content_type="text/markdown; charset=utf-8")
+
+
+@engineers
+@require_GET
+def download(request: HttpRequest, kind: str, slug: str) -> HttpResponseBase:
+    """The adapter chain of a policy, or a reward model's files, as a tar file with the card."""
+    thing = _thing(kind, slug)
+    digest = thing.adapter if isinstance(thing, Policy) else thing.artifact
+    try:
+        content = registry.packed(digest=digest, name=thing.slug, card=registry.card(thing))
+    except PlumblineError as wrong:
+        messages.error(request, wrong.message)
+        return _page_of(thing)
+    answer = StreamingHttpResponse(content, content_type="application/x-tar")
+    answer["Content-Disposition"] = f'attachment; filename="{thing.slug}.tar"'
+    return answer
 
 
 @engineers

@@ -46,7 +46,7 @@
       options: {
         animation: false, responsive: true, maintainAspectRatio: false, parsing: false, normalized: true,
         scales: { x: { ...axis, type: "linear", title: { display: true, text: "step", color: colour("--ink-soft") } }, y: axis },
-        plugins: { legend: { display: false, labels: { color: colour("--ink"), boxWidth: 24 } } },
+        plugins: { legend: { display: false, labels: { color: colour("--ink"), usePointStyle: true, pointStyle: "line", pointStyleWidth: 28 } } },
       },
     };
   }

@@ -17,7 +17,12 @@ pytestmark = pytest.mark.django_db
 
 LISTS = ("loops", "runs", "datasets", "policies", "decisions")
 FOR_ALL = {"teach", "teach-start", "teach-vote", "teach-undo"}
-CHOOSERS = {"runs-compare", "runs-compare-metrics", "run-start"}  # pages that offer a choice when nothing is chosen
+CHOOSERS = {
+    "runs-compare",
+    "runs-compare-metrics",
+    "run-start",
+    "policies-compare",
+}  # pages that offer a choice when nothing is chosen
 NAMES = sorted(p.name for p in urls.urlpatterns if p.name and p.name not in FOR_ALL)
 POSTED = {
     "loop-go",
@@ -40,7 +45,14 @@ def signed_in(role: str = "engineer") -> Client:
 
 def address(name: str) -> str:
     """Some address of this name; the thing need not exist."""
-    for kwargs in ({}, {"slug": "x"}, {"pk": uuid.uuid4()}, {"alias": "x"}, {"pk": uuid.uuid4(), "name": "x"}):
+    for kwargs in (
+        {},
+        {"slug": "x"},
+        {"pk": uuid.uuid4()},
+        {"alias": "x"},
+        {"pk": uuid.uuid4(), "name": "x"},
+        {"kind": "policies", "slug": "x"},
+    ):
         try:
             return reverse(f"rlhf:{name}", kwargs=kwargs)
         except Exception:  # noqa: S112
@@ -54,6 +66,7 @@ def every_page() -> list[str]:
     return [
         *(reverse(f"rlhf:{name}") for name in LISTS),
         reverse("rlhf:run-start"),
+        reverse("rlhf:policies-compare") + f"?policy={decision.live.slug}&policy={decision.candidate.slug}",
         reverse("rlhf:runs-compare") + "?" + "&".join(f"runs={run.pk}" for run in Run.objects.filter(kind="dpo")),
         reverse("rlhf:loop", args=["demo"]),
         reverse("rlhf:loop", args=["demo"]) + "?round=1",
