@@ -32,6 +32,7 @@ POSTED = {
     "run-resume",
     "promote",
     "rollback",
+    "archive",
     "decision-override",
     "decision-abandon",
 }
