@@ -70,8 +70,8 @@ def test_the_banner_is_shown_in_the_demo_only(as_ada: Client, queue: Queue) -> N
     [
         ("annotator", ["Label", "Teach"]),
         ("reviewer", ["Label", "Teach"]),
-        ("engineer", ["Label", "Teach", "Loops", "Runs", "Datasets", "Models"]),
-        ("admin", ["Label", "Teach", "Loops", "Runs", "Datasets", "Models"]),
+        ("engineer", ["Label", "Console", "Teach", "Loops", "Runs", "Datasets", "Models"]),
+        ("admin", ["Label", "Console", "Teach", "Loops", "Runs", "Datasets", "Models"]),
     ],
 )
 def test_navigation_follows_the_role(client: Client, db: None, role: str, entries: list[str]) -> None:
