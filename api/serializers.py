@@ -196,6 +196,80 @@ class QueueOut(s.Serializer[Any]):
 class MemberIn(Shape):
     username = Text(max_length=150)
     role = s.ChoiceField(choices=Membership.ROLES, required=False, default="annotator")
+    kind = s.ChoiceField(
+        choices=["human", "model"], required=False, default="human",
+        help_text="A model judge takes nobody's seat; its agreement with people is measured.",
+    )  # fmt: skip
+
+
+class MemberChange(Shape):
+    paused = s.BooleanField(required=False)
+    reason = Text(required=False, max_length=2000, help_text="Of a pause; the person reads it.")
+    withheld = s.BooleanField(required=False, help_text="Leave their judgments out of everything that learns.")
+
+
+class MemberState(s.Serializer[Any]):
+    username = s.CharField()
+    role = s.CharField()
+    kind = s.CharField()
+    paused_at = s.DateTimeField(allow_null=True)
+    paused_reason = s.CharField()
+    appeal = s.CharField()
+
+
+class GuidelinesOut(s.Serializer[Any]):
+    number = s.IntegerField()
+    text = s.CharField()
+    rubric = s.JSONField(allow_null=True)
+    created_at = s.DateTimeField()
+
+
+class EventOut(s.Serializer[Any]):
+    at = s.DateTimeField()
+    actor = s.CharField(allow_null=True)
+    verb = s.CharField()
+    object_type = s.CharField()
+    object_id = s.CharField()
+    before = s.JSONField(allow_null=True)
+    after = s.JSONField(allow_null=True)
+
+
+class CostsOut(s.Serializer[Any]):
+    """Amounts are null where an hour has no price, or there is nothing to divide by."""
+
+    cost = s.FloatField(allow_null=True)
+    judgments = s.IntegerField()
+    per_judgment = s.FloatField(allow_null=True)
+    usable_pairs = s.IntegerField()
+    per_pair = s.FloatField(allow_null=True)
+    promotions = s.IntegerField()
+    per_promotion = s.FloatField(allow_null=True)
+    elapsed_hours = s.FloatField()
+    active_hours = s.FloatField()
+    by_use = s.DictField()
+
+
+class ReviewItem(s.Serializer[Any]):
+    """All null where nothing is left to review."""
+
+    judgment = s.UUIDField(allow_null=True)
+    reason = s.CharField(allow_null=True)
+    item = s.DictField(allow_null=True)
+    answer = s.DictField(allow_null=True)
+
+
+class ReviewIn(Shape):
+    outcome = s.ChoiceField(choices=["accepted", "corrected", "rejected"])
+    note = Text(required=False, allow_blank=True, max_length=5000)
+    body = s.DictField(required=False, help_text="What is right instead, as the body of a judgment.")
+    reason = s.ChoiceField(choices=["disputed", "sample", "flagged"], required=False)
+    duration_ms = s.IntegerField(min_value=0, max_value=3_600_000, required=False)
+
+
+class ReviewOut(s.Serializer[Any]):
+    judgment = s.UUIDField()
+    outcome = s.CharField()
+    author = s.CharField()
 
 
 class MemberOut(s.Serializer[Any]):

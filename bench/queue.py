@@ -188,9 +188,8 @@ def report(figures: dict[str, Any]) -> None:
     print_table(["database", "load", *NAMES], rows)
     for database, by_load in figures.items():
         for size, found in by_load.get("curve", {}).items():
-            print(
-                f"{database}, {size} items: a claim's statement {found['statement_ms']} ms, in all {found['claim_ms']} ms"
-            )
+            times = f"statement {found['statement_ms']} ms, in all {found['claim_ms']} ms"
+            print(f"{database}, {size} items, a claim: {times}")
 
 
 if __name__ == "__main__":

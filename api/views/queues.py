@@ -72,7 +72,10 @@ class Members(View):
         user = User.objects.filter(username=body.validated_data["username"]).first()
         if user is None:
             raise NotFound("username: there is nobody of this name.", where="username")
-        member, created = queues.admit(queue=queue, user=user, role=body.validated_data["role"], actor=person(request))
+        member, created = queues.admit(
+            queue=queue, user=user, role=body.validated_data["role"], kind=body.validated_data["kind"],
+            actor=person(request),
+        )  # fmt: skip
         answer = {"username": user.username, "role": member.role, "kind": member.kind}
         return Response(answer, status=201 if created else 200)
 

@@ -41,6 +41,12 @@ MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("queue", "get"): READS_QUEUE,
     ("queue", "patch"): MANAGES_QUEUE,
     ("members", "post"): MANAGES_QUEUE,
+    ("member", "patch"): MANAGES_QUEUE,
+    ("guidelines", "get"): READS_QUEUE,
+    ("costs", "get"): MANAGES_QUEUE,
+    ("review-next", "get"): (401, 404, 403, "ok", "ok", 403, "ok"),
+    ("review", "post"): (401, 404, 404, "ok", "ok", 404, "ok"),
+    ("events", "get"): ADMINS,
     ("items", "post"): MANAGES_QUEUE,
     ("stats", "get"): FIGURES,
     ("claim", "post"): WORKS_IN_QUEUE,
@@ -127,6 +133,7 @@ def place(db: None) -> dict[str, Any]:
     )
     addresses = {
         "": "which", "judge": lease.pk, "skip": lease.pk, "heartbeat": lease.pk, "undo": judgment.pk,
+        "review": judgment.pk,
         "promote": make_policy("first").slug, "rollback": "production", "canary": "production",
         "loop": make_loop("loop").slug, "tick": "loop", "worth": "loop",
         "dataset": dataset.pk, "dataset-file": dataset.pk,
