@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -186,7 +187,7 @@ def _check(queue: Queue) -> None:
         )
     if queue.flag_role not in ("reviewer", "manager", "admin"):
         raise BadInput("flag_role: expected reviewer, manager or admin.", where="flag_role")
-    if queue.price_hour is not None and not 0 <= queue.price_hour < 100_000:
+    if queue.price_hour is not None and not (isinstance(queue.price_hour, Decimal) and 0 <= queue.price_hour < 10**5):
         raise BadInput("price_hour: expected an amount from 0 to 99,999.", where="price_hour")
     for name in ("languages", "skills"):
         words = getattr(queue, name)

@@ -88,8 +88,8 @@ class Costs(View):
         found = money.summary(queues=[queue])
         bill = found.pop("bill")
         uses = {
-            use: {"count": part.count, "elapsed_hours": round(part.hours, 4), "active_hours": round(part.active_hours, 4),
-                  "cost": part.cost}
+            use: {"count": part.count, "cost": part.cost, "elapsed_hours": round(part.hours, 4),
+                  "active_hours": round(part.active_hours, 4)}
             for use, part in bill.by_use().items()
         }  # fmt: skip
         return Response({**found, "elapsed_hours": round(bill.hours, 4), "active_hours": round(bill.active_hours, 4),
@@ -118,13 +118,15 @@ class ReviewNext(View):
 
 
 class Review(View):
-    @extend_schema(operation_id="judgments_review", request=serializers.ReviewIn, responses={201: serializers.ReviewOut})
+    @extend_schema(
+        operation_id="judgments_review", request=serializers.ReviewIn, responses={201: serializers.ReviewOut}
+    )
     def post(self, request: Request, id: uuid.UUID) -> Response:
         """Accept, correct (with `body` as for a judgment) or reject (with a note); then its author is told."""
         user = person(request)
+        judgment = review.find(judgment_id=id, reviewer=user)
         body = serializers.ReviewIn(data=wire.one(request.data))
         body.is_valid(raise_exception=True)
-        judgment = review.find(judgment_id=id, reviewer=user)
         done = review.decide(judgment=judgment, reviewer=user, **body.validated_data)
         author = judgment.author.username if judgment.author else judgment.annotator
         return Response({"judgment": str(id), "outcome": done.outcome, "author": author}, status=201)
