@@ -162,6 +162,8 @@ def address(name: str, place: dict[str, Any]) -> str:
         values["name"] = "train.parquet"
     if name == "lineage":
         values = {"type": "policy", "id": "first"}
+    if name == "member":
+        values["username"] = "member"
     return reverse(f"api:{name}", kwargs=values)
 
 
