@@ -73,8 +73,6 @@ MATRIX: dict[str, dict[str, tuple[Any, ...]]] = {
     "rlhf:runs": {"get": ENGINEERS}, "rlhf:run": {"get": ENGINEERS}, "rlhf:run-metrics": {"get": ENGINEERS},
     "rlhf:run-figures": {"get": ENGINEERS}, "rlhf:runs-compare": {"get": ENGINEERS},
     "rlhf:runs-compare-metrics": {"get": ENGINEERS},
-    "rlhf:alarm-close": {"post": ("in", 403, 403, 403, 403, 404, 404)},  # there is no such alarm
-    "rlhf:run-start": {"get": ENGINEERS}, "rlhf:decision-abandon": {"post": ENGINEERS},
     "rlhf:run-cancel": {"post": ENGINEERS}, "rlhf:run-resume": {"post": ENGINEERS},
     "rlhf:datasets": {"get": ENGINEERS}, "rlhf:dataset": {"get": ENGINEERS},
     "rlhf:dataset-file": {"get": ("in", 403, 403, 403, 403, 404, 404)},  # this one is not built yet
