@@ -164,7 +164,7 @@ def vote(world: World, decision: Any, share: float, rng: random.Random) -> np.nd
 
 
 def _take(world: World, decision: Any, share: float, rng: random.Random, busy: list[Any], now: float, n: int) -> None:
-    lease = assigning.claim(queue=decision.queue, annotator=world.people[n], admitted=True)
+    lease = assigning.claim(queue=decision.queue, annotator=world.people[n])
     if lease is None:
         return
     x = float(rng.random() < share)

@@ -29,6 +29,7 @@ from feedback.stats.sequential import Rule, log_statistic, stopping_times
 LIMIT = 200
 SCENARIOS = {"equal": 0.5, "worse": 0.45, "better": 0.65}
 MARGINS = {"figure:quiz:accuracy": 0.03}
+CHUNK = 100  # decisions that one process simulates on one database
 HORIZON = 4000
 
 
@@ -52,14 +53,16 @@ def main() -> None:
 def simulate_all(simulations: int, processes: int, seed: int) -> dict[str, list[dict[str, Any]]]:
     """Scenario -> one row a simulated decision; each process has a database of its own."""
     work = [
-        (name, list(range(seed + part, seed + simulations, processes)))
+        (name, list(range(seed + start, seed + min(start + CHUNK, simulations))))
+        for start in range(0, simulations, CHUNK)
         for name in SCENARIOS
-        for part in range(processes)
     ]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in SCENARIOS}
     with ProcessPoolExecutor(processes, get_context("spawn"), max_tasks_per_child=1) as pool:
         for name, rows in pool.map(_in_own_database, work):
             found[name] += rows
+            promoted = sum(row["promoted"] for row in found[name])
+            print(f"{name}: {promoted} of {len(found[name])} promoted", flush=True)
     return found
 
 
