@@ -23,7 +23,7 @@ from rlhf import deployments, evaluations, gates, guardrails
 
 READING = 30.0  # seconds, mean, for a vote that the candidate wins
 SLOWER = 1.5  # a loss takes so much longer: the trap of counting votes as they arrive
-SWEEP = 15.0  # seconds between two looks at the votes; the verdict does not hang on it
+SWEEP = 30.0  # seconds between two looks at the votes; the verdict does not hang on it
 WORDS = (
     "a good answer says what was asked in plain words with one example and no more than the reader needs "
     "since time is short people like short sentences that end where they should and numbers that add up"

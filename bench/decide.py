@@ -15,6 +15,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -29,7 +30,7 @@ from feedback.stats.sequential import Rule, log_statistic, stopping_times
 LIMIT = 200
 SCENARIOS = {"equal": 0.5, "worse": 0.45, "better": 0.65}
 MARGINS = {"figure:quiz:accuracy": 0.03}
-CHUNK = 100  # decisions that one process simulates on one database
+CHUNK = 50  # decisions that one process simulates on one database
 HORIZON = 4000
 
 
@@ -40,18 +41,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     started = time.monotonic()
-    decided = simulate_all(options.simulations, options.processes, options.seed)
-    figures = {
-        **{name: summary(rows, options.simulations) for name, rows in decided.items()},
-        "rules": rules(8 * options.simulations, options.seed),
-        "seconds": round(time.monotonic() - started, 1),
-    }
+    votes = {"rules": rules(8 * options.simulations, options.seed)}
+    for decided in simulate_all(options.simulations, options.processes, options.seed):
+        found = {name: summary(rows) for name, rows in decided.items() if rows}
+        figures = {**found, **votes, "seconds": round(time.monotonic() - started, 1)}
+        path = write_results("decide", figures)  # as far as it has come: the whole takes a while
     report(figures)
-    print(f"written to {write_results('decide', figures)}")
+    print(f"written to {path}")
 
 
-def simulate_all(simulations: int, processes: int, seed: int) -> dict[str, list[dict[str, Any]]]:
-    """Scenario -> one row a simulated decision; each process has a database of its own."""
+def simulate_all(simulations: int, processes: int, seed: int) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """Scenario -> one row a simulated decision, again and again as they come; each process has its own database."""
     work = [
         (name, list(range(seed + start, seed + min(start + CHUNK, simulations))))
         for start in range(0, simulations, CHUNK)
@@ -63,7 +63,7 @@ def simulate_all(simulations: int, processes: int, seed: int) -> dict[str, list[
             found[name] += rows
             promoted = sum(row["promoted"] for row in found[name])
             print(f"{name}: {promoted} of {len(found[name])} promoted", flush=True)
-    return found
+            yield found
 
 
 def _in_own_database(work: tuple[str, list[int]]) -> tuple[str, list[dict[str, Any]]]:
@@ -95,7 +95,7 @@ def run_scenario(name: str, seeds: list[int], people: int = 16) -> list[dict[str
     return [asdict(simulate(world, share=SCENARIOS[name], rule=rule, seed=s, margins=MARGINS)) for s in seeds]
 
 
-def summary(rows: list[dict[str, Any]], simulations: int) -> dict[str, Any]:
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Counts of promotions, votes read, and which guardrails stood in the way of how many."""
     votes = [row["votes"] for row in rows]
     blocked = [name for row in rows for name in row["blocked"] if row["by_votes"]]
@@ -107,7 +107,7 @@ def summary(rows: list[dict[str, Any]], simulations: int) -> dict[str, Any]:
         "share": round(sum(row["promoted"] for row in rows) / len(rows), 4),
         "mean_votes": round(float(np.mean(votes)), 1),
         "blocked_by": {name: blocked.count(name) for name in sorted(set(blocked))},
-        "most_at_alpha_05": int(binom.ppf(0.99, simulations, 0.05)),
+        "most_at_alpha_05": int(binom.ppf(0.99, len(rows), 0.05)),
     }
 
 
