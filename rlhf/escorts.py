@@ -16,7 +16,7 @@ from feedback.stats.estimates import Z95
 from feedback.stats.noninferiority import clustered_mean
 
 from . import runs, selection
-from .models import Decision, Run
+from .models import Decision, DeploymentChange, Run
 
 APART = 0.10
 
@@ -53,6 +53,42 @@ def predicted(decision: Decision) -> dict[str, Any] | None:
 def apart(prediction: dict[str, Any] | None, people: float | None) -> bool:
     """The alarm: the prediction and the people's share differ by more than .10."""
     return prediction is not None and people is not None and abs(prediction["value"] - people) > APART
+
+
+def order_distances(decision: Decision) -> list[Run]:
+    """KL runs against live and, where it is another policy, the anchor; none where KL means nothing."""
+    ordered = []
+    for other in references(decision):
+        if not kl_against(decision.candidate, other):
+            inputs = {"against": other.slug, "prompts": [entry["prompt"] for entry in decision.entries]}
+            config = {"system_prompt": decision.candidate.system_prompt}
+            run = runs.start(
+                kind="kl", policy=decision.candidate, config=config, inputs=inputs, seed=decision.seed % 2**31
+            )
+            decision.runs.add(run)
+            ordered.append(run)
+    return ordered
+
+
+def references(decision: Decision) -> list[Policy]:
+    """The live policy, and what the alias started with."""
+    first = DeploymentChange.objects.filter(deployment__alias=decision.alias, kind="start").order_by("pk").first()
+    found = [decision.live, *([first.policy] if first else [])]
+    return [p for n, p in enumerate(found) if p != decision.candidate and p not in found[:n]]
+
+
+def distances(decision: Decision) -> dict[str, Any]:
+    """{slug: {"answer", "token", "n", "truncated"} or {"why"}} of every reference."""
+    done = {run.inputs.get("against"): run for run in decision.runs.filter(kind="kl").order_by("created_at")}
+    return {other.slug: _distance(decision, other, done.get(other.slug)) for other in references(decision)}
+
+
+def _distance(decision: Decision, other: Policy, run: Run | None) -> dict[str, Any]:
+    why = kl_against(decision.candidate, other)
+    if why or run is None:
+        return {"why": why or "not measured"}
+    figures: dict[str, Any] = run.result.get("figures", {}) if run.status == "done" else {}
+    return figures if figures.get("answer") else {"why": f"not measured: the run is {run.status}"}
 
 
 def lengths(entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -144,6 +144,7 @@ def shared(rule: Rule, alternatives: int) -> Rule:
 def opened(decision: Decision, actor: User | None) -> None:
     """Order what goes beside the votes, and write down what was fixed."""
     escorts.order_prediction(decision)
+    escorts.order_distances(decision)
     events.record(
         "decision.opened", decision, actor=actor,
         after={
@@ -223,6 +224,7 @@ def _evidence(decision: Decision, facts: dict[str, Any]) -> dict[str, Any]:
         **verdicts.style_controlled(decision, facts["votes"]),
         "predicted": prediction,
         "apart": escorts.apart(prediction, facts["share"]),
+        "kl": escorts.distances(decision),
         "median_length": escorts.lengths(decision.entries),
         "rates": verdicts.error_rates(rule, decision.alias),
     }

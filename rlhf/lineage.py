@@ -27,7 +27,7 @@ from .models import Decision, Deployment, RewardDataset, RewardModel, Round, Run
 
 TYPES = ("judgment", "dataset", "run", "reward_model", "policy", "decision", "deployment")
 SHOWN = 100  # judgments of one dataset or decision named one by one; all are counted
-PASSING = ("convert", "pretrain", "generate", "score", "features")  # runs that learn nothing from people
+PASSING = ("convert", "pretrain", "generate", "score", "kl", "features")  # runs that learn nothing from people
 CHUNK = 1000
 
 

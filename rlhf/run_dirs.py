@@ -19,7 +19,9 @@ from .run_kinds import KINDS
 
 CACHE = "cache"  # an input that only saves time
 # Of the base's size. Last: adapters and their checkpoints; weights, optimizer states and two checkpoints.
-PER_BASE = {"convert": 0.0, "pretrain": 0.0, "generate": 0.05, "score": 0.05, "reward": 0.1, "evaluate": 1.2}
+PER_BASE = {
+    "convert": 0.0, "pretrain": 0.0, "generate": 0.05, "score": 0.05, "kl": 0.05, "reward": 0.1, "evaluate": 1.2,
+}  # fmt: skip
 LORA, FULL = 0.5, 8.0
 SMALLEST = 50 * 2**20
 CONVERTED = 700 * 2**20

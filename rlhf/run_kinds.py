@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from feedback import intake
-from feedback.models import Prompt, Response
+from feedback.models import Policy, Prompt, Response
 
 from . import artifacts, bases, evaluations
 from .external import External
@@ -88,6 +88,25 @@ class Score:
         return
 
 
+class Kl:
+    """How far `run.policy` is from the policy `run.inputs["against"]` (same base), on `run.inputs["prompts"]`."""
+
+    makes = "a distance"
+
+    def lay_out(self, run: Run, inputs: Path) -> None:
+        assert run.policy is not None
+        lay_out_policy(run.policy, inputs)
+        reference = Policy.objects.get(slug=run.inputs["against"])
+        if reference.adapter:
+            link(inputs, "reference_adapter", artifacts.path_of(reference.adapter))
+        prompts = Prompt.objects.filter(key__in=run.inputs["prompts"]).order_by("key")
+        rows = ({"prompt": p.key, "group": p.group, "messages": p.messages} for p in prompts)
+        write_lines(inputs / "prompts.jsonl", rows)
+
+    def register(self, run: Run, out: Path, result: dict[str, Any]) -> None:
+        return
+
+
 class Reward:
     """A head on frozen features of `run.base`, or the base itself trained to score; fitted to `run.dataset`."""
 
@@ -138,6 +157,7 @@ KINDS: dict[str, RunKind] = {
     "pretrain": MakesBase(),
     "generate": Generate(),
     "score": Score(),
+    "kl": Kl(),
     "reward": Reward(),
     "dpo": Dpo(),
     "kto": Kto(),

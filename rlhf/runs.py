@@ -102,7 +102,7 @@ def _check_references(
         raise BadInput("reward_model: this kind of run needs one to reward its answers.", where="reward_model")
     if dataset is not None and dataset.status != "ready":
         raise Conflict(f"dataset: {dataset.name} is {dataset.status}, not ready.", where="dataset")
-    if kind in ("generate", "evaluate", *spec.POLICY_KINDS) and (policy is None or policy.kind != "local"):
+    if kind in ("generate", "evaluate", "kl", *spec.POLICY_KINDS) and (policy is None or policy.kind != "local"):
         raise BadInput("base: name a local policy to start from.", where="base")
     if kind not in ("convert", "pretrain"):
         bases.require_known(base)

@@ -120,6 +120,15 @@ class ScoreConfig:
 
 
 @dataclass(frozen=True)
+class KlConfig:
+    """How far a policy is from a reference: answers sampled at temperature 1, without top-p."""
+
+    system_prompt: str = ""
+    max_new_tokens: int = bounded(96, 1, 4096)
+    batch_size: int = bounded(32, 1, 4096)
+
+
+@dataclass(frozen=True)
 class PolicyConfig(TrainingConfig):
     """A policy update by a LoRA on every linear layer; `system_prompt` is what it is trained under."""
 
@@ -204,6 +213,7 @@ Config = (
     | FeaturesConfig
     | RewardConfig
     | ScoreConfig
+    | KlConfig
     | DpoConfig
     | EvaluateConfig
     | KtoConfig
@@ -218,6 +228,7 @@ KINDS: dict[str, type] = {
     "features": FeaturesConfig,
     "reward": RewardConfig,
     "score": ScoreConfig,
+    "kl": KlConfig,
     "dpo": DpoConfig,
     "evaluate": EvaluateConfig,
     "kto": KtoConfig,

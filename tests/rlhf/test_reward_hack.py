@@ -106,6 +106,6 @@ def test_best_of_64_on_a_weak_head_is_refused_with_both_figures_side_by_side(tmp
         gates.consume(decision=decision)
     found = decision.figures
     assert decision.status == "refused" and deployments.live("production") == decision.live
-    assert found["predicted"]["value"] > 0.7 and found["share"] < 0.5
+    assert found["predicted"]["value"] > 0.65 and found["share"] < 0.5, (found["predicted"], found["share"])
     assert found["apart"], "more than .10 apart: the alarm"
     assert found["median_length"]["candidate"] > 1.5 * found["median_length"]["live"]
