@@ -9,7 +9,7 @@ import pytest
 from feedback.errors import BadInput
 from feedback.models import Policy, Prompt
 from rlhf import evaluations, gates, guardrails
-from rlhf.guardrails import Labels, Material, measure, parse_margins, plan
+from rlhf.guardrails import Material, measure, parse_margins, plan
 from rlhf.materials import guarded_answers, material_of
 from tests.factories import make_policy, make_prompt, make_response, make_user
 from tests.factories_rlhf import make_ballot, vote
@@ -129,18 +129,6 @@ def test_a_declared_figure_that_nobody_measured_does_not_pass() -> None:
     evaluations.store(policy=live, evaluator="quiz", figures={"acc": {"value": 0.7, "se": 0.005, "n": 900}})
     row = rows_of(material_of(candidate, live, prompts), **{"figure:quiz:acc": 0.05})["figure:quiz:acc"]
     assert row["blocking"] and not row["passed"] and row["text"] == "not measured"
-
-
-def test_two_reward_models_are_compared_on_the_same_labels() -> None:
-    """Equal on 396 of 400 labels, two better and two worse: no worse by .05, with power at a planned .72."""
-    candidate, live, prompts = sides(20, "New {n}.", "Old {n}.")
-    old = [1.0] * 288 + [0.0] * 112
-    new = [0.0] * 2 + [1.0] * 286 + [0.0] * 110 + [1.0] * 2
-    material = material_of(candidate, live, prompts)
-    labels = Labels(new, old, [str(n) for n in range(400)])
-    row = rows_of(Material(candidate, live, material.pairs, {}, labels))["reward_accuracy"]
-    assert row["passed"] and row["base"] == pytest.approx(0.72, abs=0.01)
-    assert row["power"] < 0.8 and not row["blocking"], "400 labels cannot carry a margin of .05"
 
 
 @pytest.mark.parametrize(
