@@ -118,7 +118,7 @@ def keep(home: Path, done: str, rule: str, rounds: int, seconds: float) -> None:
 
 def curve(loops: list[dict[str, Any]]) -> list[list[float]]:
     """[labels, mean win rate, standard error] of what was live after so many judgments, over the loops."""
-    if len(loops) < 2:
+    if not loops:
         return []
     paths = [
         ([0, *(p["labels"] for p in loop["points"])], [0.5, *(t["share"] for t in loop["truth"])]) for loop in loops
@@ -126,7 +126,7 @@ def curve(loops: list[dict[str, Any]]) -> list[list[float]]:
     last = min(x[-1] for x, _ in paths)
     grid = np.linspace(0, last, 25)
     shares = np.array([[y[np.searchsorted(x, g, side="right") - 1] for g in grid] for x, y in paths])
-    error = shares.std(axis=0, ddof=1) / len(loops) ** 0.5
+    error = shares.std(axis=0, ddof=1) / len(loops) ** 0.5 if len(loops) > 1 else np.zeros(len(grid))
     return [[round(float(g)), round(float(m), 4), round(float(e), 4)]
             for g, m, e in zip(grid, shares.mean(axis=0), error, strict=True)]  # fmt: skip
 
