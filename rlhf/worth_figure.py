@@ -24,8 +24,10 @@ def figure(
     most = max([1, *(p["labels"] for p in points), *(int(r[0]) for r in random)])
     top = _nice(most)
     marks = [_mark(p, top) for p in points if p["y"] is not None]
+    told = [f"Round {m['round']} refused: {m['reason']}" for m in marks if m["reason"]]
     return {
-        "width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM,
+        "width": WIDTH, "height": HEIGHT + 14 * len(told), "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM,
+        "reasons": [{"y": 362 + 14 * n, "text": text} for n, text in enumerate(told)],
         "title": "How much better per human label" + (" (simulated people)" if simulated else ""),
         "marks": marks, "path": _stairs(points, top), "half": _y(0.5), "strip": _strip(points, top),
         "strip_y": STRIP, "strip_height": STRIP_HEIGHT, "legend": _legend(points),
@@ -53,10 +55,9 @@ def _y(value: float) -> float:
 
 def _mark(p: dict[str, Any], top: int) -> dict[str, Any]:
     x, y = _x(p["labels"], top), _y(p["y"])
-    end = x > (LEFT + RIGHT) / 2
     return {
         "x": x, "y": y, "low": _y(p["low"]), "high": _y(p["high"]), "promoted": p["status"] == "promoted",
-        "round": p["round"], "reason": p["reason"], "anchor": "end" if end else "start", "tx": x - 9 if end else x + 9,
+        "round": p["round"], "reason": p["reason"],
         "share": f"{p['y']:.0%}", "interval": f"{p['low']:.0%} to {p['high']:.0%}", "votes": p["votes"],
     }  # fmt: skip
 
