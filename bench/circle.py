@@ -139,7 +139,8 @@ def picture(figures: dict[str, Any]) -> str:
     django.setup()
     from django.template.loader import render_to_string
 
-    drawn = figure(figures["loop"]["points"], random=figures["random"], simulated=True)
+    truth = [t["share"] for t in figures["loop"]["truth"]]
+    drawn = figure(figures["loop"]["points"], random=figures["random"], truth=truth, simulated=True)
     context = {"f": drawn, "standalone": True, "seeds": figures["random_seeds"]}
     return render_to_string("rlhf/_worth.svg", context)
 

@@ -18,9 +18,17 @@ LOW, HIGH = 0.2, 1.0
 
 
 def figure(
-    points: Sequence[dict[str, Any]], *, random: Sequence[Sequence[float]] = (), simulated: bool = False
+    points: Sequence[dict[str, Any]],
+    *,
+    random: Sequence[Sequence[float]] = (),
+    truth: Sequence[float] = (),
+    simulated: bool = False,
 ) -> dict[str, Any]:
-    """points: as worth.Point.as_json(); random: (labels, win rate, standard error) of random asking at equal budget."""
+    """points: as worth.Point.as_json(); random: (labels, win rate, standard error) of random asking at equal budget.
+
+    truth: after each point the win rate of what is live by the hidden reward, where people are simulated; `random` is
+    measured so too, and only the two may be compared (a stopped mean of votes is biased upwards).
+    """
     most = max([1, *(p["labels"] for p in points), *(int(r[0]) for r in random)])
     top = _nice(most)
     marks = [_mark(p, top) for p in points if p["y"] is not None]
@@ -32,7 +40,7 @@ def figure(
         "marks": marks, "path": _stairs(points, top), "half": _y(0.5), "strip": _strip(points, top),
         "strip_y": STRIP, "strip_height": STRIP_HEIGHT, "legend": _legend(points),
         "random": " ".join(f"{_x(n, top)},{_y(v)}" for n, v, _ in random),
-        "random_band": _band(random, top),
+        "random_band": _band(random, top), "truth": _steps(points, truth, top),
         "x_ticks": [{"x": _x(top * k / 4, top), "text": f"{top * k / 4:.0f}"} for k in range(5)],
         "y_ticks": [{"y": _y(v / 100), "text": f"{v}%"} for v in (20, 40, 60, 80, 100)],
     }  # fmt: skip
@@ -71,6 +79,17 @@ def _stairs(points: Sequence[dict[str, Any]], top: int) -> str:
         if p["status"] == "promoted" and p["y"] is not None:
             where = p["y"]
             path.append(f"{x},{_y(where)}")
+    return " ".join(path)
+
+
+def _steps(points: Sequence[dict[str, Any]], truth: Sequence[float], top: int) -> str:
+    """50% up to the first point, then what was live after each."""
+    if not truth:
+        return ""
+    where, path = 0.5, [f"{_x(0, top)},{_y(0.5)}"]
+    for p, share in zip(points, truth, strict=True):
+        path += [f"{_x(p['labels'], top)},{_y(where)}", f"{_x(p['labels'], top)},{_y(share)}"]
+        where = share
     return " ".join(path)
 
 

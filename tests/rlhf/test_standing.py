@@ -204,11 +204,12 @@ def test_the_picture_fills_what_was_promoted_and_leaves_refused_ones_off_the_lin
         base | {"round": 1, "labels": 100, "status": "promoted", "y": 0.7},
         base | {"round": 2, "labels": 200, "status": "refused", "y": 0.5, "reason": "no"},
     ]
-    drawn = figure(points, random=[(0, 0.5, 0.0), (200, 0.6, 0.02)], simulated=True)
+    drawn = figure(points, random=[(0, 0.5, 0.0), (200, 0.6, 0.02)], truth=[0.6, 0.6], simulated=True)
     assert [m["promoted"] for m in drawn["marks"]] == [True, False]
     assert drawn["title"].endswith("(simulated people)")
     *_, last = drawn["path"].split()
     assert last.split(",")[1] == str(drawn["marks"][0]["y"])  # what is live stays at round 1's height
+    assert len(drawn["truth"].split()) == 5
     assert sum(cell["count"] for cell in drawn["strip"] if cell["round"] == 1) == 100
 
 
