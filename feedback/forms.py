@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from .errors import BadInput
 from .kinds import Kind
 
 INPUTS = ("key", "mouse", "touch", "pen")
+# Milliseconds of activity and of typing, and how often things happened while the item was on the screen.
+COUNTED = ("active_ms", "typing_ms", "pastes", "pasted_characters", "diff_opened", "guidelines_opened")
 
 
 class Said(NamedTuple):
@@ -27,8 +30,26 @@ def said(post: QueryDict, kind: Kind) -> Said:
         body["rationale"] = rationale
     if (duration := post.get("duration_ms", "")).isdecimal():
         body["duration_ms"] = min(int(duration), 2**31 - 1)
+    if flags := post.getlist("flags"):
+        body["flags"] = flags
+    if spans := post.get("spans"):
+        body["spans"] = _json(spans, "spans")
+    return Said(body, _evidence(post), post.get("key", ""))
+
+
+def _evidence(post: QueryDict) -> dict[str, Any]:
+    """How the answer came about, as far as the page saw it."""
     given = post.get("input", "")
-    return Said(body, {"input": given if given in INPUTS else "form"}, post.get("key", ""))
+    told = {name: post.get(name, "") for name in COUNTED}
+    counted = {name: int(count) for name, count in told.items() if count.isdecimal() and len(count) < 10}
+    return {"input": given if given in INPUTS else "form", **counted}
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadInput(f"{where}: expected JSON.", where=where)
 
 
 def assignment_id(post: QueryDict) -> uuid.UUID:

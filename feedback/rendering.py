@@ -9,13 +9,18 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
 
 RENDERED_AT_MOST = 20_000  # characters; longer text is shown as it is, since parsing may take seconds
+FORMATTER = HtmlFormatter(nowrap=True, classprefix="hl-")
 NESTED_AT_MOST = 20  # quotes and lists in one another; the parser drops what lies deeper
 
 TAGS = {"p", "br", "hr", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a"}
-TAGS |= {"table", "thead", "tbody", "tr", "th", "td", "h3", "h4", "h5", "h6"}
-ATTRIBUTES = {"*": {"dir"}, "a": {"href", "title"}, "code": {"class"}, "ol": {"start"}}
+TAGS |= {"span", "table", "thead", "tbody", "tr", "th", "td", "h3", "h4", "h5", "h6"}
+ATTRIBUTES = {"*": {"dir"}, "a": {"href", "title"}, "code": {"class"}, "span": {"class"}, "ol": {"start"}}
 
 
 def _adapt(state: StateCore) -> None:
@@ -32,9 +37,19 @@ def _adapt(state: StateCore) -> None:
             token.attrSet("dir", "auto")
 
 
+def _highlight(code: str, language: str, _attributes: str) -> str:
+    """Spans with classes hl-*, coloured by the style sheet; "" (as it is) for a language that nobody knows."""
+    try:
+        lexer = get_lexer_by_name(language, stripnl=False) if language else None
+    except ClassNotFound:
+        lexer = None
+    return highlight(code, lexer, FORMATTER) if lexer else ""
+
+
 def _parser() -> MarkdownIt:
     # Images are not fetched: an address in an answer must not learn who reads it.
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "highlight": _highlight})
+    parser.enable(["table", "strikethrough"])
     # Nor may words vanish: definitions of links stay text.
     parser.disable(["image", "reference"])
     parser.options["maxNesting"] = NESTED_AT_MOST

@@ -15,9 +15,10 @@ from django.utils.timesince import timesince
 
 from ..kinds import SLOTS, kind_of
 from ..kinds.comparison import STRENGTHS
-from ..models import Judgment
+from ..models import Judgment, Queue
 from ..quality import answer_words
 from ..rendering import render_markdown
+from ..rubrics import Example, parse
 
 register = template.Library()
 
@@ -134,3 +135,16 @@ def ago(moment: datetime) -> str:
     if (timezone.now() - moment).total_seconds() < 60:
         return "just now"
     return f"{timesince(moment, depth=1)} ago"
+
+
+@register.filter
+def turn_text(turn: dict[str, str]) -> str:
+    return turn["content"]
+
+
+@register.filter
+def expected(example: Example, queue: Queue) -> str:
+    """What the guidelines want for an example, in words; its answers stand in their order, A first."""
+    order = list(range(len(example.responses)))
+    kind = kind_of(queue.kind)
+    return str(kind.words(kind.answer(example.answer, order, parse(queue.rubric)), order))

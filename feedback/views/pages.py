@@ -73,7 +73,8 @@ def history(request: HttpRequest) -> HttpResponse:
 
 def _told(judgment: Judgment, late_enough: bool) -> dict[str, Any]:
     choice = judgment.answer.get("choice")
-    picked = judgment.item.ordered_responses()[choice].content if isinstance(choice, int) else ""
+    written = judgment.wrote.content if judgment.wrote else ""
+    picked = judgment.item.ordered_responses()[choice].content if isinstance(choice, int) else written
     return {
         "judgment": judgment,
         "picked": picked,

@@ -13,14 +13,14 @@ from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from .. import assigning, forms, judging, keys
+from .. import assigning, forms, judging, keys, rubrics
 from ..errors import AlreadyJudged, Conflict, LeaseLost, NotFound
 from ..kinds import kind_of
 from ..middleware import told, wants_json
-from ..models import Assignment, Judgment, Queue, User
-from ..presenting import payload
+from ..models import Assignment, Queue, User
 from . import progress
 from .access import person, queue_of, signed_in
+from .asking import shown
 
 
 @require_GET
@@ -29,8 +29,6 @@ from .access import person, queue_of, signed_in
 def work(request: HttpRequest, slug: str) -> HttpResponse:
     user = person(request)
     queue = queue_of(slug, user)
-    if queue.kind not in keys.CHOICES:
-        raise Conflict("Queues of this kind are worked on through the API.")
     if wants_json(request):
         return _staged(request, queue, user)
     current, ahead = _leases(queue, user)
@@ -39,7 +37,8 @@ def work(request: HttpRequest, slug: str) -> HttpResponse:
         "current": shown(current) if current else None,
         "ahead": shown(ahead) if ahead else None,
         "line": progress.line(user, queue),
-        "keys": keys.sheet(queue.kind),
+        "keys": keys.help_rows(queue.kind),
+        "rubric": rubrics.parse(queue.rubric),
         "can_undo": _last(queue, user) is not None,
         "after": progress.own_queues(user) if current is None else [],
     }
@@ -52,19 +51,6 @@ def _leases(queue: Queue, user: User) -> tuple[Assignment | None, Assignment | N
         return None, None
     current = assigning.claim(queue=queue, annotator=user)
     return current, assigning.claim(queue=queue, annotator=user, ahead=True) if current else None
-
-
-def shown(lease: Assignment) -> dict[str, Any]:
-    """One item as the templates need it: the blind payload, the buttons, and what was said before an undo."""
-    before = Judgment.objects.filter(assignment=lease, withdrawn_reason="undone").order_by("-created_at").first()
-    return {
-        **payload(lease),
-        "queue": lease.queue,
-        "choices": keys.choices(lease.queue.kind),
-        "key": uuid.uuid4(),
-        "previous": before,
-        "previous_choice": before and before.evidence.get("slot", before.answer.get("choice")),
-    }
 
 
 @require_POST

@@ -56,6 +56,15 @@ def test_markdown_becomes_structure() -> None:
         assert piece in html
 
 
+def test_code_is_coloured_by_classes_alone() -> None:
+    html = render_markdown("```python\nreturn 'a<b'\n```")
+    assert '<span class="hl-k">return</span>' in html and "style=" not in html and "a&lt;b" in html
+
+
+def test_code_of_a_language_nobody_knows_stays_as_it_is() -> None:
+    assert "<span" not in render_markdown("```no-such-language\nreturn\n```")
+
+
 def test_headings_lie_below_the_page_s_own_and_skip_no_level() -> None:
     html = render_markdown("#### a\n\n# b\n\n### c")
     assert re.findall(r"<h(\d)", html) == ["3", "3", "4"]

@@ -12,6 +12,7 @@
   const diffButton = work.querySelector("[data-diff]");
   const mailbox = `plumbline.outbox.${work.dataset.person}.${work.dataset.queue}`;
   const PATIENCE = 15_000; // ms for one request
+  const MUSING = 5_000; // ms without a sign of life that still count as activity
   const PAUSES = [1, 2, 4, 8, 15, 30]; // seconds between tries
 
   const store = {
@@ -24,6 +25,7 @@
   let outbox = JSON.parse(store.get(mailbox) || "[]");
   const gone = new Set(outbox.map((entry) => entry.assignment)); // answered here; never shown again unless undone
   let sending = null, tries = 0, timer = 0;
+  let seen = {}; // evidence: what happened while this item was on the screen
   let how = "key", shownAt = performance.now(), hiddenFor = 0, hiddenAt = 0, activeAt = Date.now();
 
   // --- What is on the stage ---------------------------------------------------------------------------
@@ -33,10 +35,11 @@
     stage.innerHTML = html;
     shownAt = performance.now();
     hiddenFor = 0;
+    seen = {};
     clearBar("lease");
     const form = item();
-    if (form) restoreDraft(form);
-    if (form && diffButton.getAttribute("aria-pressed") === "true") Plumbline.diff.show(form);
+    if (form) { restoreDraft(form); Plumbline.ready(form); }
+    if (form && diffButton?.getAttribute("aria-pressed") === "true") Plumbline.diff.show(form);
     if (!focus) return;
     stage.querySelector("[data-start]")?.focus({ preventScroll: true });
     if (work.getBoundingClientRect().top < 0) work.scrollIntoView();
@@ -127,8 +130,9 @@
   }
 
   function refused(entry, error) {
-    if (entry.fields.some(([name]) => name === "skip")) return;
-    const note = entry.fields.find(([name]) => name === "rationale")?.[1];
+    if (entry.fields.some(([name]) => name === "skip" || name === "reason")) return;
+    const written = (field) => entry.fields.find(([name]) => name === field)?.[1];
+    const note = [written("content"), written("rationale")].filter(Boolean).join("\n\n");
     say(`${error.message} This answer was not taken; the next question is here.`, "refused", "", note);
   }
 
@@ -161,7 +165,8 @@
   // --- Submitting, skipping, taking back ------------------------------------------------------------------
   function fieldsOf(form, submitter) {
     const fields = [...new FormData(form)].filter(([name]) => name !== "csrfmiddlewaretoken");
-    fields.push([submitter.name, submitter.value]);
+    if (submitter.name) fields.push([submitter.name, submitter.value]);
+    for (const [name, count] of Object.entries(seen)) fields.push([name, String(Math.round(count))]);
     fields.push(["duration_ms", String(Math.round(performance.now() - shownAt - hiddenFor))], ["input", how]);
     return fields;
   }
@@ -178,7 +183,8 @@
 
   // The pressed button left with its item: its successor shows that the key was taken.
   function pulseAgain(submitter) {
-    const twin = item()?.querySelector(`[name="${submitter.name}"][value="${submitter.value}"]`);
+    const keys = submitter.dataset.keys;
+    const twin = keys && item()?.querySelector(`button[data-keys="${CSS.escape(keys)}"]`);
     if (twin) Plumbline.pulse(twin);
   }
 
@@ -212,43 +218,75 @@
   // --- How, and how long -----------------------------------------------------------------------------------
   work.addEventListener("plumbline:key", (event) => {
     how = "key";
-    const much = item()?.querySelector("[name=strength]");
+    const much = item()?.querySelector("[name=strength][value='3']");
     if (much && event.detail.startsWith("Shift+")) much.checked = true;
   });
   work.addEventListener("pointerdown", (event) => { how = event.pointerType || "mouse"; });
   work.addEventListener("click", (event) => {
     if (event.detail === 0 || !event.shiftKey || event.target.closest("[name=choice]") === null) return;
-    item().querySelector("[name=strength]").checked = true; // Shift with the mouse means the same
+    const much = item().querySelector("[name=strength][value='3']");
+    if (much) much.checked = true; // Shift with the mouse means the same
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") how = "key";
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.matches?.("#work textarea")) {
+      event.preventDefault();
+      const submit = item()?.querySelector("[data-default]");
+      if (submit && !submit.disabled) submit.click();
+      else event.target.blur();
+    }
     if (event.key === "Escape" && event.target.matches?.("#work textarea")) event.target.blur();
   });
   for (const name of ["keydown", "pointermove", "wheel", "touchstart"]) {
-    document.addEventListener(name, () => { activeAt = Date.now(); }, { passive: true });
+    document.addEventListener(name, () => { add("active_ms", Math.min(Date.now() - activeAt, MUSING)); activeAt = Date.now(); }, { passive: true });
   }
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) hiddenAt = performance.now();
     else if (hiddenAt) hiddenFor += performance.now() - hiddenAt;
   });
 
-  // --- Drafts of notes -------------------------------------------------------------------------------------
+  function add(name, amount = 1) { seen[name] = (seen[name] || 0) + amount; }
+  let typedAt = 0;
+  stage.addEventListener("keydown", (event) => {
+    if (!event.target.matches("[data-written]")) return;
+    add("typing_ms", Math.min(Date.now() - typedAt, MUSING));
+    typedAt = Date.now();
+  });
+  stage.addEventListener("paste", (event) => {
+    if (!event.target.matches("[data-written]")) return;
+    add("pastes");
+    add("pasted_characters", event.clipboardData?.getData("text").length || 0);
+  });
+  work.querySelector("details.panel")?.addEventListener("toggle", (event) => { if (event.target.open) add("guidelines_opened"); });
+
+  // --- Drafts: everything said in the form, until it is saved -------------------------------------------------
+  const OWN = ["csrfmiddlewaretoken", "key", "assignment"];
   const draftKey = (about) => `plumbline.draft.${work.dataset.person}.${about}`;
 
   function restoreDraft(form) {
-    const field = form.querySelector("textarea"), draft = store.get(draftKey(form.dataset.item));
-    if (draft && !field.value) field.value = draft;
+    const draft = store.get(draftKey(form.dataset.item));
+    if (!draft) return;
+    const said = JSON.parse(draft);
+    for (const field of form.elements) {
+      const values = said.filter(([name]) => name === field.name).map(([, value]) => value);
+      if (field.type === "radio" || field.type === "checkbox") field.checked = values.includes(field.value);
+      else if (values.length && !OWN.includes(field.name)) field.value = values[0];
+    }
+    form.setAttribute("data-touched", "");
   }
 
-  stage.addEventListener("input", (event) => {
-    if (!event.target.matches("textarea")) return;
-    const key = draftKey(event.target.form.dataset.item);
-    if (event.target.value) store.set(key, event.target.value);
-    else store.remove(key);
-  });
+  function keepDraft(event) {
+    const form = event.target.form || event.target.closest("form.item");
+    if (!form) return;
+    const said = [...new FormData(form)].filter(([name]) => !OWN.includes(name));
+    store.set(draftKey(form.dataset.item), JSON.stringify(said));
+  }
+  stage.addEventListener("input", keepDraft);
+  stage.addEventListener("change", keepDraft);
 
   // --- The rest ---------------------------------------------------------------------------------------------
-  diffButton.addEventListener("click", () => {
+  diffButton?.addEventListener("click", () => {
+    add("diff_opened");
     const on = diffButton.getAttribute("aria-pressed") !== "true";
     diffButton.setAttribute("aria-pressed", String(on));
     if (item()) Plumbline.diff[on ? "show" : "hide"](item());
@@ -271,7 +309,7 @@
   });
   addEventListener("beforeunload", (event) => { if (outbox.length && tries) event.preventDefault(); });
 
-  if (item()) restoreDraft(item());
+  if (item()) { restoreDraft(item()); Plumbline.ready(item()); }
   if (outbox.length) { // left from before a reload
     if (gone.has(item()?.dataset.assignment)) advance();
     drain();

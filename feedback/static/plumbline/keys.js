@@ -18,6 +18,7 @@
     if (event.defaultPrevented || event.repeat || event.isComposing) return true;
     if (event.ctrlKey || event.altKey || event.metaKey) return true;
     if (event.target instanceof Element && event.target.closest(TEXT)) return true;
+    if (event.key === "Enter" && event.target.closest?.("a, button, summary, input")) return true; // it presses these
     return Boolean(document.querySelector("[data-busy]"));
   }
 
