@@ -77,6 +77,10 @@ MATRIX: dict[str, dict[str, tuple[Any, ...]]] = {
     "rlhf:datasets": {"get": ENGINEERS}, "rlhf:dataset": {"get": ENGINEERS},
     "rlhf:dataset-file": {"get": ("in", 403, 403, 403, 403, 404, 404)},  # this one is not built yet
     "rlhf:policies": {"get": ENGINEERS}, "rlhf:policy": {"get": ENGINEERS}, "rlhf:reward-model": {"get": ENGINEERS},
+    "rlhf:policies-compare": {"get": ENGINEERS},
+    "rlhf:archive": {"post": ("in", 403, 403, 403, 403, 404, 404)},  # no kind is named "which"
+    "rlhf:card": {"get": ("in", 403, 403, 403, 403, 404, 404)},
+    "rlhf:download": {"get": ("in", 403, 403, 403, 403, 404, 404)},
     "rlhf:promote": {"post": ("in", 403, 403, 403, 403, 404, 404)},  # no policy is named
     "rlhf:rollback": {"post": ("in", 403, 403, 403, 403, 404, 404)},  # nothing is live
     "rlhf:decisions": {"get": ENGINEERS}, "rlhf:decision": {"get": ENGINEERS},
