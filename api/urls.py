@@ -50,6 +50,7 @@ v1: list[URLPattern | URLResolver] = [
     path("judgments/<uuid:id>/undo/", annotating.Undo.as_view(), name="undo"),
     path("datasets/", datasets.Datasets.as_view(), name="datasets"),
     path("datasets/<uuid:id>/", datasets.OneDataset.as_view(), name="dataset"),
+    path("datasets/<uuid:id>/export/", datasets.Export.as_view(), name="dataset-export"),
     path("datasets/<uuid:id>/files/<str:name>", datasets.File.as_view(), name="dataset-file"),
     path("lineage/<str:type>/<str:id>/", lineage.Lineage.as_view(), name="lineage"),
     path("runs/", runs.Runs.as_view(), name="runs"),

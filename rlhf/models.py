@@ -36,6 +36,7 @@ class RewardDataset(models.Model):
     counts = models.JSONField(default=dict, blank=True)
     error = models.CharField(max_length=500, blank=True, default="")
     withdrawn_judgments = models.PositiveIntegerField(default=0)  # of those it rests on; lineage.mark_withdrawn
+    leaks = models.JSONField(null=True, blank=True)  # reward_datasets.report_leaks; null = not looked at yet
     withdrawals_seen = models.TextField(blank=True, default="")  # what that count was made from
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     attempt = models.PositiveIntegerField(default=0)

@@ -14,15 +14,15 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from feedback import aggregation, events
+from feedback import aggregation, clustering, events
 from feedback.clean_text import canonical_json
-from feedback.errors import BadInput, Conflict, PlumblineError, StaleTransition
+from feedback.errors import BadInput, Conflict, NotFound, PlumblineError, StaleTransition
 from feedback.lifecycle import advance
 from feedback.models import ARMS, Judgment, Queue, User
 from feedback.wake import wake
 
 from . import artifacts
-from .freezing import entries, judgment_list, rules, texts, votes, writing
+from .freezing import card, entries, judgment_list, leaks, rules, texts, votes, writing
 from .freezing.recipe import Recipe
 from .freezing.rows import FILES
 from .models import RewardDataset
@@ -75,6 +75,7 @@ def build(*, dataset_id: Any) -> RewardDataset:
         advance(dataset, "ready", digest=digest, artifact=digest, counts=counts, error="", ready_at=timezone.now())
         events.record("dataset.ready", dataset, after={"digest": digest, "counts": counts["rows"]})
         wake("rlhf.tasks.tick_loops")
+        wake("rlhf.tasks.report_leaks")
     return dataset
 
 
@@ -89,7 +90,7 @@ def sweep() -> int:
 
 
 def _write(dataset: RewardDataset) -> tuple[str, dict[str, Any]]:
-    while aggregation.gather():  # judgments made a second ago belong in
+    while aggregation.gather() or clustering.cluster_new():  # what came in a second ago belongs in
         pass
     recipe, queues = Recipe.parse(dataset.recipe), list(dataset.queues.order_by("slug"))
     artifacts.root().mkdir(parents=True, exist_ok=True)
@@ -114,6 +115,7 @@ def _write(dataset: RewardDataset) -> tuple[str, dict[str, Any]]:
             "judgments": len(used),
         }  # fmt: skip
         (folder / "manifest.json").write_bytes(canonical_json(manifest))
+        (folder / "README.md").write_text(card.card(manifest, *_people(plan)), encoding="utf-8")
         artifacts.publish(folder, kind="dataset", digest=digest)
     return digest, counts
 
@@ -146,6 +148,45 @@ def _funnel(fates: dict[str, int], pairs: int, away: int, fate: rules.Fate) -> d
     found |= {"votes out: people held out": away} if away else {}
     found["pairs"] = pairs
     return found | {f"out: {reason}": n for reason, n in fate.counts().items()}
+
+
+def _people(plan: writing.Plan) -> tuple[int, float | None]:
+    """How many people voted, and how often two on the same pair said the same (None where nobody met)."""
+    cast = plan.votes
+    pair = np.stack([cast.pair, cast.outcome], axis=1)
+    _, same = np.unique(pair, axis=0, return_counts=True) if len(cast) else (pair, np.empty(0, int))
+    _, met = np.unique(cast.pair, return_counts=True)
+    twice = (met * (met - 1)).sum()
+    return len(np.unique(cast.person)), float((same * (same - 1)).sum() / twice) if twice else None
+
+
+def report_leaks(*, limit: int = 1) -> int:
+    """Write the leak report of ready datasets that have none yet; returns how many were written."""
+    waiting = RewardDataset.objects.filter(status="ready", leaks__isnull=True).order_by("-created_at")[:limit]
+    done = 0
+    for dataset in waiting:
+        try:
+            found = leaks.report(artifacts.path_of(dataset.artifact))
+        except (NotFound, OSError):
+            found = {}  # its files are on another machine
+        RewardDataset.objects.filter(pk=dataset.pk).update(leaks=found)
+        done += 1
+    return done
+
+
+def verify(*, dataset: RewardDataset) -> list[str]:
+    """What is wrong with the files: names that are missing or changed, or rows that do not make the digest."""
+    folder = artifacts.path_of(dataset.artifact)
+    wrong = artifacts.verify(dataset.artifact)
+    if wrong:
+        return wrong
+    found = writing.redigest(folder, Recipe.parse(dataset.recipe).as_json())
+    return [] if found == dataset.digest else [f"the rows make {found[:12]}, not {dataset.digest[:12]}"]
+
+
+def content_digest(dataset: RewardDataset) -> str:
+    """sha256 over texts and verdicts alone: equal for the same pairs wherever, and under whatever ids, they lie."""
+    return writing.content_digest(artifacts.path_of(dataset.artifact))
 
 
 def _judgments(plan: writing.Plan) -> list[str]:

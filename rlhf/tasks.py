@@ -13,6 +13,11 @@ def build_dataset(dataset_id: str) -> None:
 
 
 @shared_task
+def report_leaks() -> int:
+    return reward_datasets.report_leaks()
+
+
+@shared_task
 def run_job(run_id: str) -> None:
     runs.execute(run_id=run_id)
 

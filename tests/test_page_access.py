@@ -76,6 +76,9 @@ MATRIX: dict[str, dict[str, tuple[Any, ...]]] = {
     "rlhf:run-cancel": {"post": ENGINEERS}, "rlhf:run-resume": {"post": ENGINEERS},
     "rlhf:datasets": {"get": ENGINEERS}, "rlhf:dataset": {"get": ENGINEERS},
     "rlhf:dataset-file": {"get": ("in", 403, 403, 403, 403, 404, 404)},  # this one is not built yet
+    "rlhf:dataset-rows": {"get": ("in", 403, 403, 403, 403, 404, 404)},
+    "rlhf:dataset-new": {"get": ENGINEERS, "post": ENGINEERS}, "rlhf:dataset-again": {"post": ENGINEERS},
+    "rlhf:lineage": {"get": ENGINEERS},
     "rlhf:policies": {"get": ENGINEERS}, "rlhf:policy": {"get": ENGINEERS}, "rlhf:reward-model": {"get": ENGINEERS},
     "rlhf:policies-compare": {"get": ENGINEERS},
     "rlhf:archive": {"post": ("in", 403, 403, 403, 403, 404, 404)},  # no kind is named "which"
@@ -132,6 +135,7 @@ def place(db: None, settings: Any, tmp_path: Any) -> dict[str, Any]:
         "feedback:console-import-file": {"slug": "which", "pk": uploaded(queue, people["admin"]).pk},
         "rlhf:loop": {"slug": make_loop("loop").slug}, "rlhf:policy": {"slug": make_policy("first").slug},
         "rlhf:reward-model": {"slug": make_reward_model("head").slug}, "rlhf:run": {"pk": make_run().pk},
+        "rlhf:lineage": {"type": "policy", "id": "first"},
         "rlhf:dataset": {"pk": make_dataset(status="queued", digest="").pk},
         "rlhf:decision": {"pk": make_decision().pk},
         "rlhf:alarm-close": {"slug": "loop", "pk": "00000000-0000-0000-0000-000000000000"},

@@ -22,10 +22,10 @@ from api.views.base import ENGINEERS, View, listing, paged, person
 from feedback.errors import BadInput, Conflict, NotFound
 from feedback.models import Queue
 from rlhf import artifacts, reward_datasets
-from rlhf.freezing import rows
+from rlhf.freezing import exports, rows
 from rlhf.models import RewardDataset
 
-FILES = (*(f"{name}.parquet" for name in rows.FILES), "judgments.txt", "manifest.json")
+FILES = (*(f"{name}.parquet" for name in rows.FILES), "judgments.txt", "manifest.json", "README.md")
 FORMAT = OpenApiParameter("format", OpenApiTypes.STR, enum=["jsonl"], description="The rows as JSON lines.")
 FILE = {(200, kind): OpenApiTypes.BINARY for kind in ("application/octet-stream", "application/x-ndjson")}
 
@@ -80,6 +80,32 @@ class File(View):
         if wanted == "jsonl" and path.suffix == ".parquet":
             return stream(path)
         return FileResponse(path.open("rb"), as_attachment=True, filename=name)
+
+
+class Export(View):
+    roles = {"*": ENGINEERS}
+
+    @extend_schema(
+        operation_id="datasets_export",
+        parameters=[
+            OpenApiParameter("format", OpenApiTypes.STR, enum=list(exports.SHAPES), description="trl unless told."),
+            OpenApiParameter("as", OpenApiTypes.STR, enum=["jsonl", "csv"], description="jsonl unless told."),
+            OpenApiParameter("split", OpenApiTypes.STR, enum=["train", "test"], description="train unless told."),
+        ],
+        responses={**FILE, 200: OpenApiResponse(OpenApiTypes.BINARY, description="The rows.")},
+    )
+    def get(self, request: Request, id: uuid.UUID) -> HttpResponseBase:
+        """The rows of a ready dataset in a trainer's shape, streamed: the first arrives at once."""
+        folder = file_path(one(RewardDataset.objects.filter(pk=id), str(id)), "manifest.json").parent
+        asked = {name: request.query_params.get(name) for name in ("format", "as", "split")}
+        shape, container, split = asked["format"] or "trl", asked["as"] or "jsonl", asked["split"] or "train"
+        if container not in ("jsonl", "csv"):
+            raise BadInput(f"as: {container!r} is none of jsonl, csv.", where="as")
+        exports.check(shape, split)
+        if not connection.in_atomic_block:
+            connection.close()
+        kind = "text/csv" if container == "csv" else "application/x-ndjson"
+        return StreamingHttpResponse(exports.stream(folder, shape, container, split), content_type=kind)
 
 
 def one(rows: Any, name: str) -> RewardDataset:

@@ -1,4 +1,4 @@
-from .content import GATE_USES, ROLES, SPLITS, Policy, Prompt, Response, User
+from .content import GATE_USES, ROLES, SPLITS, Policy, Prompt, Response, Sketch, User
 from .events import Event
 from .interactions import Interaction, Reaction
 from .judgments import OUTCOMES, Comparison, Judgment, Preference
@@ -48,5 +48,6 @@ __all__ = [
     "Response",
     "Review",
     "Seat",
+    "Sketch",
     "User",
 ]

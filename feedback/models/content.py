@@ -110,3 +110,12 @@ class Response(models.Model):
 
     def __str__(self) -> str:
         return self.key[:12]
+
+
+class Sketch(models.Model):
+    """The MinHash signature of a normalised first user turn, kept so that each is computed once."""
+
+    turn = models.CharField(max_length=64, unique=True)  # sha256 of the turn
+    group = models.CharField(max_length=64)
+    numbers = models.CharField(max_length=64, blank=True, default="")
+    signature = models.BinaryField()

@@ -51,6 +51,7 @@ def _column_rules(pairs: Pairs, entries: Entries, recipe: Recipe) -> Iterator[tu
     split = pairs.split[entries.pair]
     yield "gate prompt", split == SPLITS["gate"]
     yield "quarantined prompt", pairs.quarantined[entries.pair]
+    yield "prompt not yet compared with others", ~pairs.clustered[entries.pair]
     wanted = np.array([ARMS.index(arm) for arm in recipe.arms])
     yield "arm not in the recipe", ~np.isin(pairs.arm[entries.pair], wanted)
     if (named := policies(recipe)) is not None:

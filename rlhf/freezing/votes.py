@@ -54,6 +54,7 @@ class Pairs:
     arm: np.ndarray
     split: np.ndarray
     quarantined: np.ndarray
+    clustered: np.ndarray
     policy_a: np.ndarray
     policy_b: np.ndarray
     a_key: np.ndarray
@@ -176,7 +177,7 @@ def _pairs(first: dict[str, np.ndarray], queues: list[Queue]) -> tuple[Pairs, np
     items = Item.objects.filter(queue__in=queues)
     prompts = _table(
         Prompt.objects.filter(pk__in=items.values("prompt")),
-        ("key", "S64"), ("split", np.int8), ("quarantined", bool),
+        ("key", "S64"), ("split", np.int8), ("quarantined", bool), ("cluster", bool),
     ).at(first["prompt"])  # fmt: skip
     written = Response.objects.filter(prompt__in=items.values("prompt"))
     answers = _table(written, ("key", "S64"), ("policy_id", np.int32))
@@ -192,7 +193,7 @@ def _pairs(first: dict[str, np.ndarray], queues: list[Queue]) -> tuple[Pairs, np
     order = np.argsort(key)
     columns = (
         key, first["item"], first["a"], first["b"], first["prompt"], first["queue"], first["arm"], prompts["split"],
-        prompts["quarantined"], a["policy_id"], b["policy_id"], a["key"], b["key"], prompts["key"],
+        prompts["quarantined"], prompts["cluster"], a["policy_id"], b["policy_id"], a["key"], b["key"], prompts["key"],
     )  # fmt: skip
     return Pairs(*(column[order] for column in columns)), order
 
@@ -220,7 +221,8 @@ def _table(rows: QuerySet[Any], *columns: tuple[str, Any]) -> Table:
     parts: dict[str, list[np.ndarray]] = {"pk": [np.empty(0, np.int64)]} | {n: [np.empty(0, t)] for n, t in columns}
     for chunk in _chunks(rows.values_list("pk", *(name for name, _ in columns))):
         for (name, dtype), column in zip((("pk", np.int64), *columns), zip(*chunk, strict=True), strict=True):
-            values = [SPLITS[v] for v in column] if name == "split" else column
+            words = {"split": SPLITS.__getitem__, "cluster": bool}.get(name)
+            values = [words(v) for v in column] if words else column
             parts[name].append(np.array(values, dtype=dtype))
     found = {name: np.concatenate(column) for name, column in parts.items()}
     order = np.argsort(found["pk"], kind="stable")

@@ -162,3 +162,27 @@ def _sft(shared: pa.Table, at: np.ndarray) -> pa.Table:
 
 def _answers(texts: Any) -> pa.Array:
     return answers_array(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts)
+
+
+def redigest(folder: Path, recipe: dict[str, Any]) -> str:
+    """The digest that the rows in the files make, row group by row group."""
+    written = Written()
+    for name in FILES:
+        with pq.ParquetFile(folder / f"{name}.parquet") as file:
+            for number in range(file.num_row_groups):
+                written.digests[name].update(block_digest(file.read_row_group(number)))
+    return written.digest(recipe)
+
+
+def content_digest(folder: Path) -> str:
+    """sha256 over the sorted hashes of each pair's texts, probability, votes and tie; ids play no part."""
+    hashes = []
+    for name in ("train", "test", "ties"):
+        with pq.ParquetFile(folder / f"{name}.parquet") as file:
+            for batch in file.iter_batches(batch_size=1000):
+                for row in batch.to_pylist():
+                    sides = [row["chosen"][0]["content"], row["rejected"][0]["content"]]
+                    told = sorted(sides) if row["tie"] else sides
+                    parts = [name, row["prompt"], told, row["probability"], row["votes"]]
+                    hashes.append(hashlib.sha256(canonical_json(parts)).digest())
+    return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()

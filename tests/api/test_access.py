@@ -58,6 +58,7 @@ MATRIX: dict[tuple[str, str], tuple[Any, ...]] = {
     ("datasets", "post"): ENGINEERS,
     ("dataset", "get"): ENGINEERS,
     ("dataset-file", "get"): ENGINEERS,
+    ("dataset-export", "get"): ENGINEERS,
     ("lineage", "get"): ENGINEERS,
     ("runs", "get"): ENGINEERS,
     ("runs", "post"): ENGINEERS,
@@ -137,6 +138,7 @@ def place(db: None) -> dict[str, Any]:
         "promote": make_policy("first").slug, "rollback": "production", "canary": "production",
         "loop": make_loop("loop").slug, "tick": "loop", "worth": "loop",
         "dataset": dataset.pk, "dataset-file": dataset.pk,
+        "dataset-export": dataset.pk,
         "webhook": hook.pk, "deliveries": hook.pk, "delivery-retry": delivery.pk,
         "interaction-feedback": make_interaction().pk, "score": make_reward_model().slug,
     }  # fmt: skip

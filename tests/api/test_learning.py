@@ -70,7 +70,7 @@ def test_a_ready_dataset_tells_its_counts_and_manifest(engineer: Caller, built: 
     assert body["digest"] == body["manifest"]["digest"] == built.digest
     assert body["counts"] == {"train": 7, "dev": 0} and body["rows"]["ties"] == 1
     tables = {"train.parquet", "test.parquet", "ties.parquet", "kto.parquet", "sft.parquet"}
-    assert set(body["files"]) == tables | {"judgments.txt", "manifest.json"}
+    assert set(body["files"]) == tables | {"judgments.txt", "manifest.json", "README.md"}
     listed = engineer.get("/datasets/")[1]["results"][0]
     assert {"id", "name", "status", "digest", "counts"} <= set(listed) and listed["counts"] == body["counts"]
 

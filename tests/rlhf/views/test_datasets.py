@@ -10,8 +10,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from feedback.models import Judgment
+from rlhf import lineage
+from rlhf.models import RewardDataset
 from rlhf.views.datasets import funnel
-from tests.factories import make_user
+from tests.factories import make_queue, make_user
 from tests.factories_rlhf import make_built_dataset, make_dataset
 
 pytestmark = pytest.mark.django_db
@@ -68,3 +71,33 @@ def test_the_funnel_starts_with_judgments_and_ends_with_what_was_left_out() -> N
     assert [(r["name"], r["out"]) for r in rows] == [
         ("judgments", False), ("withdrawn", False), ("pairs", False), ("gate prompt", True),
     ]  # fmt: skip
+
+
+def test_a_dataset_is_ordered_by_its_form_and_a_bad_field_is_named(client: Client) -> None:
+    make_queue("sky")
+    page = client.get("/datasets/new/")
+    assert page.status_code == 200 and b"aggregation" in page.content
+    bad = client.post("/datasets/new/", {"name": "x", "queues": ["sky"], "min_votes": "none"})
+    assert bad.status_code == 400 and b"recipe.min_votes" in bad.content
+    made = client.post("/datasets/new/", {"name": "x", "queues": ["sky"], "aggregation": "majority", "drop": ["pii"]})
+    assert made.status_code == 302
+    assert RewardDataset.objects.get().recipe == {"aggregation": "majority", "drop": ["pii"]}
+
+
+def test_rows_are_searched_and_the_lineage_is_drawn(client) -> None:
+    dataset = make_built_dataset()
+    found = client.get(f"/datasets/{dataset.pk}/rows/?q=poor&order=disputed")
+    assert found.status_code == 200 and b"7 rows" in found.content
+    assert b"0 rows" in client.get(f"/datasets/{dataset.pk}/rows/?q=nowhere").content
+    drawn = client.get(f"/lineage/dataset/{dataset.pk}/")
+    assert drawn.status_code == 200 and b"<svg" in drawn.content and b"2 more" in drawn.content
+    assert client.get(f"/lineage/dataset/{dataset.pk}1/").status_code == 404
+
+
+def test_a_dataset_with_withdrawn_judgments_offers_to_be_built_without_them(client) -> None:
+    dataset = make_built_dataset()
+    lineage.withdraw(judgments=Judgment.objects.filter(queue__in=dataset.queues.all())[:1], reason="asked to")
+    page = client.get(f"/datasets/{dataset.pk}/")
+    assert b"Rebuild without them" in page.content
+    assert client.post(f"/datasets/{dataset.pk}/again/").status_code == 302
+    assert RewardDataset.objects.count() == 2
