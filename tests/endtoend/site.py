@@ -68,6 +68,7 @@ class Site:
                 continue
         if not words and self.process is not None:
             self.process.wait(timeout=30)
+        wait_for(lambda: not victims & self.processes().keys(), 30, "the end of what was killed")  # and of its port
         return len(victims)
 
     def processes(self) -> dict[int, str]:
