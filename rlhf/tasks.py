@@ -26,6 +26,7 @@ def run_job(run_id: str) -> None:
 def sweep_runs() -> int:
     """Wake what waits, put back what lost its worker, mark what rests on withdrawn judgments."""
     lineage.mark_withdrawn()
+    reward_datasets.report_leaks()
     return reward_datasets.sweep() + runs.sweep()
 
 

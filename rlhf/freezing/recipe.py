@@ -94,19 +94,6 @@ def name() -> Check:
     return Check(read)
 
 
-def weights() -> Check:
-    def read(value: Any) -> dict[str, float]:
-        numbers = isinstance(value, dict) and all(
-            isinstance(k, str) and isinstance(v, int | float) and not isinstance(v, bool) and v >= 0
-            for k, v in value.items()
-        )
-        if not numbers or (value and not sum(value.values())):
-            raise ValueError("an object of attribute: weight, from 0, not all of them 0")
-        return {k: float(value[k]) for k in sorted(value)}
-
-    return Check(read, from_text=_weights)
-
-
 def _listed(text: str) -> list[str]:
     return [part for part in text.replace(",", " ").split() if part]
 
@@ -118,14 +105,8 @@ def _number(text: str) -> Any:
         return text
 
 
-def _weights(text: str) -> Any:
-    pairs = [part.partition("=") for part in _listed(text)]
-    return {key: _number(value) for key, _, value in pairs}
-
-
 def _of(default: Any, check: Check, help: str, group: str) -> Any:
-    meta = {"check": check, "help": help, "group": group}
-    return field(default_factory=dict, metadata=meta) if default == {} else field(default=default, metadata=meta)
+    return field(default=default, metadata={"check": check, "help": help, "group": group})
 
 
 SOURCES, PEOPLE, VOTES, TEXT, ROWS = "Which pairs", "Whose votes", "How votes become rows", "Texts", "Which rows"
@@ -147,7 +128,6 @@ class Recipe:
     aggregation: str = _of("share", one_of(*AGGREGATIONS), "how the votes on a pair are put together", VOTES)
     targets: str = _of("soft", one_of("soft", "hard"), "hard: probability 1 for the side that won", VOTES)
     margin: str = _of("none", one_of("none", "strength"), "strength: mean strength for chosen, as a margin", VOTES)
-    attributes: dict[str, float] = _of({}, weights(), "weights of rated attributes, a=2 b=1", VOTES)
     min_votes: int = _of(1, whole(1), "the least judgments a pair needs", ROWS)
     min_probability: float = _of(0.5, number(0.5, 1), "how sure the votes must be; above .5 leaves ties out", ROWS)
     max_per_prompt: int = _of(0, whole(0), "at most so many pairs a prompt; 0 for all", ROWS)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+import yaml
 from django.core.management.base import CommandError
 from django.db.models import Model
 from django.utils import timezone
@@ -45,11 +45,11 @@ def read_json(path: str | None) -> dict[str, Any]:
     if not path:
         return {}
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as wrong:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))  # JSON is YAML too
+    except (OSError, ValueError, yaml.YAMLError) as wrong:
         raise CommandError(f"{path}: {wrong}") from wrong
     if not isinstance(data, dict):
-        raise CommandError(f"{path}: expected a JSON object.")
+        raise CommandError(f"{path}: expected an object.")
     return data
 
 
