@@ -19,12 +19,13 @@ from .errors import (
     IdempotencyConflict,
     LeaseLost,
     NotFound,
+    PausedHere,
     StaleTransition,
 )
 from .intake import written
 from .kinds import SLOTS, kind_of
 from .lifecycle import advance, moving
-from .models import Assignment, Event, Judgment, Response, User
+from .models import Assignment, Event, Judgment, Membership, Response, User
 from .rows import Step, inserting, run
 from .spans import parse as spans_of
 
@@ -253,6 +254,8 @@ def undo(*, judgment_id: uuid.UUID | str, annotator: User) -> Assignment:
         raise Conflict("This judgment was taken back already.")
     if judgment.queue.status != "open":
         raise Conflict(f"This queue is {judgment.queue.status}; its judgments stand.")
+    if Membership.objects.filter(queue=judgment.queue, user=annotator, paused_at__isnull=False).exists():
+        raise PausedHere("You are paused in this queue; your judgments stand.", queue=judgment.queue.slug)
     if judgment not in recent(annotator=annotator):
         raise Conflict(f"Only the last {UNDO_LAST} judgments can be undone.")
     withdraw_rows(Judgment.objects.filter(pk=judgment.pk), reason="undone", actor=annotator)

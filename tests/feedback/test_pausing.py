@@ -100,3 +100,14 @@ def test_withheld_judgments_teach_nothing_until_given_back() -> None:
     aggregation.gather()
     assert item.preferences.count() == 1
     assert aggregation.check_derived() == []
+
+
+def test_who_is_paused_takes_nothing_back_and_so_holds_nothing() -> None:
+    ann, boss = make_user(), make_user(role="admin")
+    queue = make_queue(members=(ann,))
+    make_item(queue)
+    answer(queue, ann, "A")
+    pausing.pause(member=member(ann), reason="We need to talk.", actor=boss)
+    with pytest.raises(PausedHere):
+        judging.undo(judgment_id=Judgment.objects.get().pk, annotator=ann)
+    assert Judgment.objects.get().withdrawn_at is None
