@@ -41,7 +41,10 @@ def figures(*, queue: Queue, kind: str = "human") -> list[dict[str, Any]]:
 def _asked(queue: Queue) -> dict[int, dict[str, int]]:
     found: dict[int, dict[str, int]] = defaultdict(dict)
     for person, status, n in (
-        Assignment.objects.filter(queue=queue).values_list("annotator", "status").annotate(n=Count("pk"))
+        Assignment.objects.filter(queue=queue)
+        .exclude(status="skipped", skip_reason=quality.TOO_HARD)
+        .values_list("annotator", "status")
+        .annotate(n=Count("pk"))
     ):
         found[person][status] = n
     return found

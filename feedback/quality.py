@@ -21,6 +21,7 @@ from .stats.estimates import wilson
 from .stats.positions import left_picks
 
 PACE_WINDOW = timedelta(hours=24)
+TOO_HARD = "harmful"  # a reason to pass an item on that never counts against anybody
 RESAMPLED = 5_000_000  # rows drawn at most for an interval, so that a large queue's page stays quick
 
 
@@ -219,9 +220,8 @@ def annotators(queue: Queue) -> list[dict[str, Any]]:
     for author, ms in rows.values_list("author_id", "duration_ms"):
         if author is not None and ms is not None:
             durations[author].append(ms)
-    skips = dict(
-        Assignment.objects.filter(queue=queue, status="skipped").values_list("annotator_id").annotate(n=Count("pk"))
-    )
+    passed = Assignment.objects.filter(queue=queue, status="skipped").exclude(skip_reason=TOO_HARD)
+    skips = dict(passed.values_list("annotator_id").annotate(n=Count("pk")))
     done = dict(rows.values_list("author_id").annotate(n=Count("pk")))
     members = Membership.objects.filter(queue=queue, user__in=set(done) | set(skips)).select_related("user")
     found = [

@@ -8,6 +8,7 @@ import pytest
 
 from feedback import assigning, judging, quality
 from feedback.models import Judgment, Queue, User
+from feedback.people import figures as people_figures
 from tests.factories import make_item, make_member, make_queue, make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.database]
@@ -97,6 +98,17 @@ def test_skips_stand_beside_judgments(queue: Queue) -> None:
     vote(queue, ann, 0, duration_ms=2000), vote(queue, ann, 0, duration_ms=8000)
     (row,) = quality.queue_stats(queue)["annotators"]
     assert (row["judgments"], row["skipped"], row["median_seconds"]) == (2, 1, 5.0)
+
+
+def test_passing_on_what_is_too_hard_to_read_counts_against_nobody(queue: Queue) -> None:
+    (ann,) = people(queue, "ann")
+    lease = assigning.claim(queue=queue, annotator=ann)
+    assert lease is not None
+    assigning.skip(assignment_id=lease.pk, annotator=ann, reason=quality.TOO_HARD)
+    vote(queue, ann, 0)
+    (row,) = quality.queue_stats(queue)["annotators"]
+    assert (row["judgments"], row["skipped"]) == (1, 0)
+    assert people_figures(queue=queue)[0]["skips"]["value"] == 0
 
 
 def test_pace_counts_the_hours_in_which_somebody_worked(queue: Queue) -> None:
