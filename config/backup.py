@@ -9,6 +9,7 @@ Since tables are rows and not a database's own format, restoring is also the way
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -113,9 +114,16 @@ def _dump(model: type[models.Model], path: Path) -> int:
         stream.write(orjson.dumps(names) + b"\n")
         rows = model._base_manager.order_by("pk").values_list(*names).iterator(chunk_size=ROWS)
         for row in rows:
-            stream.write(orjson.dumps(row, default=str) + b"\n")
+            stream.write(orjson.dumps(row, default=_plain) + b"\n")
             count += 1
     return count
+
+
+def _plain(value: Any) -> str:
+    """What JSON has no form for: bytes as base64, the rest as its own text."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode()
+    return str(value)
 
 
 def _artifacts() -> list[str]:

@@ -15,7 +15,7 @@ from feedback.models import User
 
 def answer(error: Exception, **headers: str) -> HttpResponse | None:
     request = RequestFactory().get("/", headers=headers)
-    request.user = User(username="ada")
+    request.user = User(username="ada", role="engineer")
     request.htmx = HtmxDetails(request)  # type: ignore[attr-defined]
     return ErrorPages(lambda _: HttpResponse()).process_exception(request, error)
 

@@ -22,6 +22,11 @@ CHOOSERS = {
     "runs-compare-metrics",
     "run-start",
     "policies-compare",
+    "dataset-new",
+    "leaderboard",
+    "leaderboard-ask",
+    "gate-prompts",
+    "deployments",
 }  # pages that offer a choice when nothing is chosen
 NAMES = sorted(p.name for p in urls.urlpatterns if p.name and p.name not in FOR_ALL)
 POSTED = {
@@ -35,6 +40,10 @@ POSTED = {
     "archive",
     "decision-override",
     "decision-abandon",
+    "dataset-again",
+    "alarm-close",
+    "canary",
+    "leaderboard-ask",
 }
 
 
@@ -53,6 +62,8 @@ def address(name: str) -> str:
         {"alias": "x"},
         {"pk": uuid.uuid4(), "name": "x"},
         {"kind": "policies", "slug": "x"},
+        {"slug": "x", "pk": uuid.uuid4()},
+        {"type": "run", "id": str(uuid.uuid4())},
     ):
         try:
             return reverse(f"rlhf:{name}", kwargs=kwargs)
