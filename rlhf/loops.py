@@ -421,7 +421,6 @@ def _ask(round_: Round, config: LoopConfig, force: bool) -> None:
     """The policy that is live now answers some train prompts afresh; the head picks what people are asked next."""
     live = deployments.live(round_.loop.alias)
     assert live is not None
-    _look_for_alarms(round_)
     _measure(round_, config)
     prompts = _prompts_to_ask(round_, config)
     draws = draws_of(round_.number + 1, config)
@@ -429,16 +428,14 @@ def _ask(round_: Round, config: LoopConfig, force: bool) -> None:
     scored = _run(round_, "next_score_run", lambda: _score(round_, live, prompts, draws))
     items, arms = selection.ask(queue=round_.loop.queue, score_run=scored, limit=config.ask, seed=round_.number)
     _remember(round_, facts={"asked": len(items), "arms": arms})
+    _look_for_alarms(round_)
 
 
 def _look_for_alarms(round_: Round) -> None:
-    """Once a round; a serious alarm holds the round here until a person has closed it."""
-    if "alarms" not in round_.facts:
-        raised = alarms.sound(round_, alarms.examine(round_))
-        _remember(round_, facts={"alarms": len(raised)})
-    serious = Alarm.objects.filter(round=round_, status="open", severity="serious").first()
-    if serious is not None:
-        raise Wait(f"an alarm paused the loop: {serious.sentence}")
+    """A round that is done is looked at once. A serious alarm pauses the loop: no further round starts until a person
+    has closed it."""
+    raised = alarms.sound(round_, alarms.examine(round_))
+    _remember(round_, facts={"alarms": len(raised)})
 
 
 def _measure(round_: Round, config: LoopConfig) -> None:

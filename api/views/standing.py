@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from api import serializers
 from api.views.base import ENGINEERS, View
 from api.views.loops import one
+from feedback.errors import BadInput
 from rlhf import leaderboard, worth
 
 
@@ -28,7 +29,10 @@ class Leaderboard(View):
     def get(self, request: Request) -> Response:
         """Policies by people's comparisons on dev prompts, ranks as ranges."""
         kind = request.query_params.get("kind", "human")
-        found = leaderboard.board(kind=kind, controlled=request.query_params.get("style") == "1")
+        style = request.query_params.get("style", "0")
+        if style not in ("0", "1"):
+            raise BadInput("style: expected 0 or 1.", where="style")
+        found = leaderboard.board(kind=kind, controlled=style == "1")
         return Response(asdict(found))
 
 

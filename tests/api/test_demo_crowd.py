@@ -12,7 +12,7 @@ from feedback import aggregation
 from feedback.errors import Conflict
 from feedback.models import Assignment, Judgment, Queue
 from feedback.simulated_people import Habits
-from rlhf import demo_workspace, loops, reward_datasets, runs
+from rlhf import bases, demo_workspace, loops, reward_datasets, runs
 from rlhf.models import Base, Loop, RewardDataset, Round, RoundStep, Run
 from tests.factories import make_item, make_policy, make_queue
 
@@ -110,7 +110,7 @@ def test_the_quick_loop_closes_a_round_on_the_real_tiny_model(live_server):
         aggregation.gather()
         for dataset in RewardDataset.objects.filter(status="queued"):
             reward_datasets.build(dataset_id=dataset.pk)
-        for run in Run.objects.filter(status="queued").exclude(kind="convert").order_by("created_at"):
+        for run in Run.objects.filter(status="queued").exclude(base=bases.STARTER).order_by("created_at"):
             done = runs.execute(run_id=run.pk)
             assert done.status == "done", (done.kind, done.note, done.log_tail)
         loops.tick(loop=loop)

@@ -32,6 +32,8 @@ SENSE = {
     "POST /datasets/": "keys of `recipe` are ours",
     "POST /loops/": "keys of `config` are ours",
     "POST /runs/": "what a run needs depends on its kind",
+    "POST /runs/plan/": "what a run needs depends on its kind",
+    "POST /runs/pull/": "a puller names what it knows, and nothing else",
     "POST /evaluations/": "a figure has value, se and n",
     "POST /queues/": "a rubric has a form of its own",
     "PATCH /queues/{slug}/": "a rubric has a form of its own",
